@@ -1,0 +1,44 @@
+// The one direction of dependence (docs/architecture.md). A folder may import itself and what is listed.
+const allowed = {
+  wire: [],
+  virtqueue: ['wire', 'native'],
+  gpio: [],
+  coprocessor: ['wire', 'virtqueue', 'gpio', 'native'],
+  exporters: ['wire', 'virtqueue', 'gpio', 'native'],
+  config: ['wire', 'virtqueue', 'gpio', 'native', 'coprocessor', 'exporters'],
+  testing: ['wire', 'virtqueue', 'gpio', 'native', 'coprocessor', 'exporters', 'config'],
+  daemon: ['wire', 'virtqueue', 'gpio', 'native', 'coprocessor', 'exporters', 'config', 'testing', 'libc'],
+  cli: ['wire', 'virtqueue', 'gpio', 'native', 'coprocessor', 'exporters', 'config', 'testing', 'daemon', 'libc'],
+};
+const pathOf = (name) => (['native', 'libc'].includes(name) ? `${name}\\.ts$` : `${name}/`);
+module.exports = {
+  forbidden: [
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'no-orphans', severity: 'error', from: { orphan: true, pathNot: '\\.d\\.ts$|src/index\\.ts$' }, to: {} },
+    {
+      name: 'wire-is-pure',
+      severity: 'error',
+      comment: 'wire/ and gpio/ know no transport: no node:*, no packages',
+      from: { path: '^src/(wire|gpio)/' },
+      to: { dependencyTypes: ['core', 'npm', 'npm-dev', 'npm-no-pkg', 'unknown'] },
+    },
+    {
+      name: 'ffi-only-in-libc',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/libc\\.ts$' },
+      to: { path: '(ffi|ref)-napi' },
+    },
+    ...Object.entries(allowed).map(([from, to]) => ({
+      name: `${from}-imports`,
+      severity: 'error',
+      from: { path: `^src/${from}/` },
+      to: { path: '^src/', pathNot: `^src/(${[from, ...to].map(pathOf).join('|')})` },
+    })),
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'require', 'node', 'default', 'types'] },
+  },
+};
