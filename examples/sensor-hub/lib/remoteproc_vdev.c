@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "remoteproc_vdev.h"
+
+static void ring_vdev_doorbell(const struct remoteproc_vdev *vdev) {
+    const uint32_t state = vdev->port->enter_critical(vdev->port->context);
+    vdev->port->ring_doorbell(vdev->port->context, vdev->entry->notifyid);
+    vdev->port->leave_critical(vdev->port->context, state);
+}
+
+void remoteproc_vdev_init(struct remoteproc_vdev *vdev, volatile struct resource_vdev *entry,
+                          const struct hub_port *port, struct virtio_gpio_device *device) {
+    *vdev = (struct remoteproc_vdev){
+        .entry = entry,
+        .port = port,
+        .device = device,
+        .offered = entry->dfeatures,
+        .state = REMOTEPROC_VDEV_IDLE,
+    };
+}
+
+/* Fields that the driver wrote are copied once and checked; only num and align are ours, but they lie there. */
+static bool attach(struct remoteproc_vdev *vdev, unsigned queue) {
+    const volatile struct resource_vring *vring = &vdev->entry->vrings[queue];
+    const uint32_t da = vring->da;
+    const uint32_t align = vring->align;
+    const uint32_t num = vring->num;
+    if (da == RESOURCE_ADDRESS_ANY || num == 0 || num > 32768u || align == 0 || (align & (align - 1u)) != 0 ||
+        align > 65536u) {
+        return false;
+    }
+    const uint64_t available = (uint64_t)da + VRING_DESCRIPTOR_BYTES * num;
+    const uint64_t available_end = available + 2u * num + 6u;
+    const struct vring_place place = {
+        .num = (uint16_t)num,
+        .descriptors = da,
+        .available = available,
+        .used = (available_end + align - 1u) & ~((uint64_t)align - 1u),
+        .notify_id = vring->notifyid,
+    };
+    return virtio_gpio_attach_queue(vdev->device, queue, &place);
+}
+
+static bool bind(struct remoteproc_vdev *vdev) {
+    const uint32_t features = vdev->entry->gfeatures;
+    if (!virtio_gpio_negotiate(vdev->device, features, vdev->offered) ||
+        !attach(vdev, VIRTIO_GPIO_REQUEST_QUEUE)) {
+        return false;
+    }
+    /* Without F_IRQ there is no eventq to look for. */
+    return (features >> VIRTIO_GPIO_F_IRQ_BIT & 1u) == 0 || attach(vdev, VIRTIO_GPIO_EVENT_QUEUE);
+}
+
+static void refuse(struct remoteproc_vdev *vdev) {
+    vdev->state = REMOTEPROC_VDEV_REFUSED;
+    /* The driver writes this byte only when it binds or resets, and it waits for nothing else from us. */
+    vdev->entry->status = (uint8_t)(vdev->entry->status | VDEV_STATUS_NEEDS_RESET);
+    PORT_MEMORY_BARRIER();
+    ring_vdev_doorbell(vdev);
+}
+
+bool remoteproc_vdev_service(struct remoteproc_vdev *vdev) {
+    const uint8_t status = vdev->entry->status;
+    PORT_MEMORY_BARRIER(); /* the status before the features and addresses that it announces */
+    if ((status & VDEV_STATUS_DRIVER_OK) == 0) {
+        if (vdev->state != REMOTEPROC_VDEV_IDLE) {
+            virtio_gpio_reset(vdev->device);
+            vdev->state = REMOTEPROC_VDEV_IDLE;
+            ring_vdev_doorbell(vdev);
+        }
+        return false;
+    }
+    if (vdev->state == REMOTEPROC_VDEV_IDLE) {
+        if (!bind(vdev)) {
+            virtio_gpio_reset(vdev->device);
+            refuse(vdev);
+            return false;
+        }
+        vdev->state = REMOTEPROC_VDEV_BOUND;
+    }
+    /* After a fault of one ring the other one is still served. */
+    const bool more = virtio_gpio_service(vdev->device);
+    if (vdev->state == REMOTEPROC_VDEV_BOUND && virtio_gpio_broken(vdev->device)) {
+        refuse(vdev);
+    }
+    return more;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Binds a virtio-gpio device to the vdev of a resource table in shared memory: watches the status byte
+ * that the driver writes in place, attaches the queues at DRIVER_OK and resets the device when the
+ * driver takes that back. There is no FEATURES_OK on this path (features have 32 bits, no VERSION_1).
+ */
+#ifndef SENSOR_HUB_REMOTEPROC_VDEV_H
+#define SENSOR_HUB_REMOTEPROC_VDEV_H
+
+#include "resource_table.h"
+#include "virtio_gpio_device.h"
+
+enum remoteproc_vdev_state {
+    REMOTEPROC_VDEV_IDLE,   /* waits for DRIVER_OK */
+    REMOTEPROC_VDEV_BOUND,
+    REMOTEPROC_VDEV_REFUSED /* NEEDS_RESET was set: waits for status 0 */
+};
+
+struct remoteproc_vdev {
+    volatile struct resource_vdev *entry;
+    const struct hub_port *port;
+    struct virtio_gpio_device *device;
+    uint32_t offered; /* our own copy of dfeatures */
+    enum remoteproc_vdev_state state;
+};
+
+void remoteproc_vdev_init(struct remoteproc_vdev *vdev, volatile struct resource_vdev *entry,
+                          const struct hub_port *port, struct virtio_gpio_device *device);
+
+/*
+ * To be called after every doorbell, whatever its number; true: there is more to do, call again.
+ * When a reset is done, the doorbell of the vdev's notifyid is rung once, so that a driver that waits
+ * for it may bind again at once.
+ */
+bool remoteproc_vdev_service(struct remoteproc_vdev *vdev);
+
+#endif
