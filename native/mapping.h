@@ -1,0 +1,13 @@
+// Shared memory as an ArrayBuffer.
+#ifndef RPROC_GPIO_MAPPING_H
+#define RPROC_GPIO_MAPPING_H
+
+#include <node_api.h>
+
+struct environment;
+
+napi_value mapping_map(napi_env env, napi_callback_info info);
+napi_value mapping_unmap(napi_env env, napi_callback_info info);
+void mapping_unmap_all(struct environment *environment);
+
+#endif
