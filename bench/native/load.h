@@ -1,0 +1,23 @@
+/* What the modes of the load generator share. */
+#ifndef BENCH_LOAD_H
+#define BENCH_LOAD_H
+
+#include "front_end.h"
+
+struct load_options {
+  uint64_t requests;    /* measured */
+  uint64_t warmup;      /* before them */
+  uint64_t outstanding; /* 1: one at a time */
+  uint64_t lines;       /* how many lines the requests go round */
+  uint64_t spin_us;     /* how long to look at the used ring before blocking (pipelined requests only) */
+  uint64_t pairs;       /* loop-back pairs (interrupts) */
+  uint64_t seconds;     /* how long to sit still (idle) */
+};
+
+/* Each prints one JSON object and returns the number of wrong or missing answers. */
+uint64_t load_set(struct front_end *front_end, const struct load_options *options);
+uint64_t load_get(struct front_end *front_end, const struct load_options *options);
+uint64_t load_interrupts(struct front_end *front_end, const struct load_options *options);
+uint64_t load_idle(struct front_end *front_end, const struct load_options *options);
+
+#endif
