@@ -1,0 +1,198 @@
+import {
+  type Completion,
+  DIRECTION_IN,
+  DIRECTION_NONE,
+  DIRECTION_OUT,
+  type Edge,
+  IRQ_NONE,
+  RESULT_BUSY,
+  RESULT_INVALID,
+  RESULT_OK,
+  RESULT_REFUSED,
+} from './chip.ts';
+import { Interrupt, isIrqType } from './interrupt.ts';
+import type { Line } from './line.ts';
+
+/** `read` never drives, `write` may become owner, `owner`: nobody else may. */
+export type Access = 'read' | 'write' | 'owner';
+
+/** Somebody who uses lines: a guest's device, the log, later MQTT and the command line. */
+export interface LineConsumer {
+  /** For messages and `busy: owned by …`: `guest vm1`. */
+  readonly name: string;
+  /** An interrupt by virtio's rules is due on a line for which the consumer waited. */
+  interrupt(handle: LineHandle): void;
+  /** A level change of a line that the consumer watches. */
+  edge?(handle: LineHandle, level: number, edge: Edge): void;
+  /** The line's interrupt was disabled while the consumer waited for it. */
+  disarmed?(handle: LineHandle): void;
+}
+
+/**
+ * One consumer's access to one line: its own interrupt, its held value, its rights. All operations come through here, so
+ * this is where it is decided who may drive.
+ */
+export class LineHandle {
+  readonly line: Line;
+  readonly consumer: LineConsumer;
+  /** The consumer's own number of the line. */
+  readonly index: number;
+  readonly access: Access;
+  readonly interrupt = new Interrupt();
+  /** Direction that this consumer set; 0 while it did not. */
+  direction = DIRECTION_NONE;
+  /** Whether every level change is reported through {@link LineConsumer.edge}. */
+  watching = false;
+  /** SET_VALUE before SET_DIRECTION(out): kept and used then (virtio 1.2, section 5.18.6.6); -1 = none. */
+  #heldValue = -1;
+  #closed = false;
+
+  constructor(line: Line, consumer: LineConsumer, index: number, access: Access) {
+    this.line = line;
+    this.consumer = consumer;
+    this.index = index;
+    this.access = access;
+  }
+
+  getDirection(done: Completion, token: number): void {
+    this.line.lines.getDirection(this.line, done, token);
+  }
+
+  getValue(done: Completion, token: number): void {
+    this.line.lines.getValue(this.line, done, token);
+  }
+
+  /** Whether this consumer may drive the line now. */
+  #refusal(): number {
+    if (this.access === 'read') return RESULT_REFUSED;
+    const owner = this.line.owner;
+    if (owner !== null && owner !== this) return RESULT_BUSY;
+    for (const other of this.line.handles) {
+      if (other !== this && other.access === 'owner') return RESULT_BUSY;
+    }
+    return RESULT_OK;
+  }
+
+  setValue(level: number, done: Completion, token: number): void {
+    if (level !== 0 && level !== 1) return done.complete(token, RESULT_INVALID, 0);
+    const line = this.line;
+    if (line.owner === this) return line.lines.setValue(line, level, done, token);
+    const refusal = this.#refusal();
+    if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
+    if (line.direction === DIRECTION_OUT) {
+      // An output without an owner (set by the firmware, or left by a consumer that went away): who sets it takes it over.
+      line.owner = this;
+      this.direction = DIRECTION_OUT;
+      return line.lines.setValue(line, level, done, token);
+    }
+    this.#heldValue = level;
+    done.complete(token, RESULT_OK, 0);
+  }
+
+  setDirection(direction: number, done: Completion, token: number): void {
+    const line = this.line;
+    switch (direction) {
+      case DIRECTION_OUT: {
+        const refusal = this.#refusal();
+        if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
+        if (line.isInputOfOthers(this)) return done.complete(token, RESULT_BUSY, 0);
+        // An interrupt of one's own and an output exclude each other (section 5.18.7.2: SET_IRQ_TYPE is for inputs).
+        if (this.interrupt.type !== IRQ_NONE) return done.complete(token, RESULT_INVALID, 0);
+        line.owner = this;
+        this.direction = DIRECTION_OUT;
+        const held = this.#heldValue;
+        this.#heldValue = -1;
+        return line.lines.makeOutput(this, held, done, token);
+      }
+      case DIRECTION_IN:
+        if (line.owner !== null && line.owner !== this) return done.complete(token, RESULT_BUSY, 0);
+        if (this.access === 'read' && line.direction === DIRECTION_OUT) {
+          return done.complete(token, RESULT_REFUSED, 0);
+        }
+        this.#release();
+        this.direction = DIRECTION_IN;
+        return line.lines.setDirection(this, DIRECTION_IN, done, token);
+      case DIRECTION_NONE: {
+        const wasOwner = line.owner === this;
+        this.#discard();
+        // Only the last one to leave an input takes the direction with it; and nobody takes an output from its owner.
+        if (!wasOwner && (line.owner !== null || line.isInputOfOthers(this) || this.access === 'read')) {
+          line.lines.refreshSubscription(line);
+          return done.complete(token, RESULT_OK, 0);
+        }
+        return line.lines.setDirection(this, DIRECTION_NONE, done, token);
+      }
+      default:
+        done.complete(token, RESULT_INVALID, 0);
+    }
+  }
+
+  /** Enables or disables this consumer's interrupt; the answer comes when the chip has confirmed the subscription. */
+  setIrqType(type: number, done: Completion, token: number): void {
+    const line = this.line;
+    if (!isIrqType(type)) return done.complete(token, RESULT_INVALID, 0);
+    if (type === IRQ_NONE) {
+      this.#disable();
+      line.lines.refreshSubscription(line);
+      return done.complete(token, RESULT_OK, 0);
+    }
+    if (line.owner !== null || line.direction === DIRECTION_OUT) return done.complete(token, RESULT_INVALID, 0);
+    // A change without going through none is a driver's fault; the same type again changes nothing.
+    if (this.interrupt.type !== IRQ_NONE) {
+      return done.complete(token, this.interrupt.type === type ? RESULT_OK : RESULT_INVALID, 0);
+    }
+    this.interrupt.enable(type);
+    line.lines.subscribe(this, done, token);
+  }
+
+  /** Unmasks the interrupt. @returns true when one is due at once */
+  arm(): boolean {
+    return this.interrupt.arm(this.line.fresh ? this.line.level : -1);
+  }
+
+  /** Starts or stops reporting every level change to {@link LineConsumer.edge}. */
+  watch(on: boolean): void {
+    if (this.watching === on) return;
+    this.watching = on;
+    this.line.lines.refreshSubscription(this.line);
+    this.line.lines.chip.flush();
+  }
+
+  /** The chip refused the subscription: the interrupt is off again. */
+  subscriptionFailed(): void {
+    this.#disable();
+  }
+
+  #disable(): void {
+    if (this.interrupt.disable()) this.consumer.disarmed?.(this);
+  }
+
+  #release(): void {
+    if (this.line.owner === this) this.line.owner = null;
+  }
+
+  #discard(): void {
+    this.#disable();
+    this.#release();
+    this.#heldValue = -1;
+    this.direction = DIRECTION_NONE;
+  }
+
+  /** The consumer starts anew (guest reset, disconnect): its claims end, levels and directions stay. */
+  reset(): void {
+    this.#discard();
+    this.line.lines.refreshSubscription(this.line);
+  }
+
+  /** Gives the line back; idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.watching = false;
+    this.#discard();
+    const at = this.line.handles.indexOf(this);
+    if (at >= 0) this.line.handles.splice(at, 1);
+    this.line.lines.refreshSubscription(this.line);
+    this.line.lines.chip.flush();
+  }
+}

@@ -1,0 +1,160 @@
+import {
+  DIRECTION_IN,
+  DIRECTION_NONE,
+  DIRECTION_OUT,
+  type Edge,
+  IRQ_BOTH,
+  IRQ_NONE,
+  LEVEL_UNKNOWN,
+} from './chip.ts';
+import type { ChipLines } from './chip-lines.ts';
+import type { LineHandle } from './line-handle.ts';
+import type { LocalEdge } from './local-edge.ts';
+
+/**
+ * One line of a chip, as all its consumers share it: who owns it as an output, what level is known, and the one
+ * subscription towards the chip.
+ */
+export class Line {
+  readonly lines: ChipLines;
+  readonly offset: number;
+  readonly name: string;
+  /** Everybody who has the line open. */
+  readonly handles: LineHandle[] = [];
+  /** Who may drive it: the consumer that made it an output; null while nobody does. */
+  owner: LineHandle | null = null;
+  /** As last set through us or read; -1 when never seen. */
+  direction = -1;
+  /** Last level heard of. */
+  level = LEVEL_UNKNOWN;
+  /** Whether `level` is the level now: a subscribed line of a chip whose edges carry levels. */
+  fresh = false;
+  /** Interrupt type as last sent to the chip. */
+  subscribed = IRQ_NONE;
+  /** Operations under way at the chip: a shadow must not answer before them (requests of a line are in order). */
+  pending = 0;
+  /** Edges heard of, modulo 2^32; tells whether one came while a read was under way. */
+  edgeCount = 0;
+  /**
+   * The next event may be for an edge that was accounted for already, see {@link settle}. Only for chips whose events
+   * carry no level.
+   */
+  #ambiguous = false;
+
+  constructor(lines: ChipLines, offset: number, name: string) {
+    this.lines = lines;
+    this.offset = offset;
+    this.name = name;
+  }
+
+  /** `chip/line`, as in configuration and messages. */
+  get path(): string {
+    return `${this.lines.name}/${this.name === '' ? `#${this.offset}` : this.name}`;
+  }
+
+  /**
+   * The interrupt type that the chip must be asked for, so that every consumer gets its own: both edges where levels are
+   * known or the wishes differ, the wished one where all ask the same edge of a chip that does not stream levels. Levels
+   * are always derived from both edges: a level interrupt of a chip would have to be re-armed by us again and again.
+   */
+  wantedSubscription(): number {
+    let wanted = IRQ_NONE;
+    for (let i = 0; i < this.handles.length; i++) {
+      const handle = this.handles[i] as LineHandle;
+      let type = handle.interrupt.type;
+      if (handle.watching && this.direction !== DIRECTION_OUT) type = IRQ_BOTH;
+      if (type === IRQ_NONE) continue;
+      if (this.lines.chip.streamsLevels || handle.interrupt.isLevel || (wanted !== IRQ_NONE && wanted !== type)) {
+        return IRQ_BOTH;
+      }
+      wanted = type;
+    }
+    return wanted;
+  }
+
+  /** Whether a consumer other than `except` uses the line as an input. */
+  isInputOfOthers(except: LineHandle): boolean {
+    for (const handle of this.handles) {
+      if (handle !== except && (handle.direction === DIRECTION_IN || handle.interrupt.type !== IRQ_NONE)) return true;
+    }
+    return false;
+  }
+
+  /** An edge whose level is told by the chip. */
+  streamed(edge: Edge): void {
+    this.edgeCount = (this.edgeCount + 1) >>> 0;
+    // Merged changes that lead back to the level we knew were two at least: both directions are owed.
+    if (edge.merged && edge.level === this.level) this.#deliver(1 - edge.level, edge);
+    this.fresh = true;
+    this.#deliver(edge.level, edge);
+  }
+
+  /**
+   * A level read after an event that carried none (the event stands for one or more edges, merged by the chip's latch).
+   * The parity tells: a changed level means one edge, an unchanged one two. After an unchanged level the chip certainly
+   * reports the second edge once more; the next event with an unchanged level is then taken for that, and counted as
+   * ambiguous, so that no edge is delivered which did not happen.
+   */
+  settle(level: number, edge: Edge): void {
+    if (this.level === level) {
+      if (this.#ambiguous) {
+        this.#ambiguous = false;
+        this.lines.ambiguousEvents++;
+        return;
+      }
+      this.#ambiguous = true;
+      this.#deliver(1 - level, edge);
+    }
+    this.#deliver(level, edge);
+  }
+
+  /** An event of a line that is subscribed for one edge type only: the edge is known, the level now is not. */
+  edgeOnly(level: number, edge: Edge): void {
+    this.fresh = false;
+    this.#deliver(level, edge);
+  }
+
+  /** The level was read (or confirmed by a write), no edge told: level interrupts look at it. */
+  observe(level: number): void {
+    this.level = level;
+    for (let i = 0; i < this.handles.length; i++) {
+      const handle = this.handles[i] as LineHandle;
+      if (handle.interrupt.isLevel && handle.interrupt.level(level)) handle.consumer.interrupt(handle);
+    }
+  }
+
+  /** An output was set: watchers hear of a change, interrupts do not exist on outputs. `edge` is filled when one watches. */
+  driven(level: number, edge: LocalEdge): void {
+    const changed = this.level !== level;
+    this.level = level;
+    if (!changed) return;
+    for (let i = 0; i < this.handles.length; i++) {
+      const handle = this.handles[i] as LineHandle;
+      if (handle.watching) handle.consumer.edge?.(handle, level, edge.at(this.offset, level));
+    }
+  }
+
+  #deliver(level: number, edge: Edge): void {
+    this.level = level;
+    const handles = this.handles;
+    for (let i = 0; i < handles.length; i++) {
+      const handle = handles[i] as LineHandle;
+      if (handle.watching) handle.consumer.edge?.(handle, level, edge);
+      if (handle.interrupt.edge(level)) handle.consumer.interrupt(handle);
+    }
+  }
+
+  /** Nothing that is known of the line holds any more: the chip went away. */
+  forget(): void {
+    this.fresh = false;
+    this.subscribed = IRQ_NONE;
+    this.#ambiguous = false;
+  }
+
+  /** Direction for people: `none`, `out`, `in` or `unknown`. */
+  get directionName(): string {
+    if (this.direction === DIRECTION_NONE) return 'none';
+    if (this.direction === DIRECTION_OUT) return 'out';
+    return this.direction === DIRECTION_IN ? 'in' : 'unknown';
+  }
+}

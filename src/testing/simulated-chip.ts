@@ -1,0 +1,119 @@
+import {
+  type Chip,
+  type ChipListener,
+  type Completion,
+  DIRECTION_OUT,
+  IRQ_FALLING,
+  IRQ_LEVEL_HIGH,
+  IRQ_NONE,
+  IRQ_RISING,
+  RESULT_INVALID,
+  RESULT_OK,
+} from '../gpio/chip.ts';
+import { LocalEdge } from '../gpio/local-edge.ts';
+
+/**
+ * A chip in this process: lines `sim0`, `sim1`, …; line 2k is wired to line 2k+1, so an output on one is the input level of
+ * the other, and edges can be made from a guest's side. Tests drive inputs with {@link drive}.
+ */
+export class SimulatedChip implements Chip {
+  readonly name: string;
+  readonly label = 'simulated';
+  readonly lineCount: number;
+  readonly streamsLevels = true;
+  readonly available = true;
+  /** What each line would put out. */
+  readonly #values: Uint8Array;
+  readonly #directions: Uint8Array;
+  /** What outside drives each line to while it is no output. */
+  readonly #driven: Uint8Array;
+  readonly #irqTypes: Uint8Array;
+  readonly #names: readonly string[];
+  readonly #edge = new LocalEdge();
+  #listener: ChipListener | null = null;
+  #seq = 0;
+
+  constructor(name: string, lineCount: number, names?: readonly string[]) {
+    this.name = name;
+    this.lineCount = lineCount;
+    this.#names = names ?? Array.from({ length: lineCount }, (_, i) => `sim${i}`);
+    this.#values = new Uint8Array(lineCount);
+    this.#directions = new Uint8Array(lineCount);
+    this.#driven = new Uint8Array(lineCount);
+    this.#irqTypes = new Uint8Array(lineCount);
+  }
+
+  lineName(offset: number): string {
+    return this.#names[offset] ?? '';
+  }
+
+  listen(listener: ChipListener): void {
+    this.#listener = listener;
+  }
+
+  /** The level on the wire. */
+  level(offset: number): number {
+    if (this.#directions[offset] === DIRECTION_OUT) return this.#values[offset] as number;
+    const partner = offset ^ 1;
+    if (partner < this.lineCount && this.#directions[partner] === DIRECTION_OUT) return this.#values[partner] as number;
+    return this.#driven[offset] as number;
+  }
+
+  /** Drives an input from outside. Without effect while the line is an output or its partner drives it. */
+  drive(offset: number, level: 0 | 1): void {
+    const before = this.level(offset);
+    this.#driven[offset] = level;
+    this.#changed(offset, before);
+  }
+
+  getDirection(offset: number, done: Completion, token: number): void {
+    done.complete(token, RESULT_OK, this.#directions[offset] as number);
+  }
+
+  setDirection(offset: number, direction: number, done: Completion, token: number): void {
+    const partner = offset ^ 1;
+    const before = partner < this.lineCount ? this.level(partner) : 0;
+    this.#directions[offset] = direction;
+    if (direction === 0) this.#irqTypes[offset] = IRQ_NONE;
+    done.complete(token, RESULT_OK, 0);
+    if (partner < this.lineCount) this.#changed(partner, before);
+  }
+
+  getValue(offset: number, done: Completion, token: number): void {
+    done.complete(token, RESULT_OK, this.level(offset));
+  }
+
+  setValue(offset: number, level: number, done: Completion, token: number): void {
+    const partner = offset ^ 1;
+    const before = partner < this.lineCount ? this.level(partner) : 0;
+    this.#values[offset] = level;
+    done.complete(token, RESULT_OK, 0);
+    if (partner < this.lineCount) this.#changed(partner, before);
+  }
+
+  setIrqType(offset: number, type: number, done: Completion, token: number): void {
+    if (type !== IRQ_NONE && this.#directions[offset] === DIRECTION_OUT) return done.complete(token, RESULT_INVALID, 0);
+    this.#irqTypes[offset] = type;
+    done.complete(token, RESULT_OK, 0);
+  }
+
+  #changed(offset: number, before: number): void {
+    const level = this.level(offset);
+    if (level === before || this.#directions[offset] === DIRECTION_OUT) return;
+    const type = this.#irqTypes[offset] as number;
+    if (type === IRQ_NONE || (type === IRQ_RISING && level === 0) || (type === IRQ_FALLING && level === 1)) return;
+    if (type >= IRQ_LEVEL_HIGH && level !== (type === IRQ_LEVEL_HIGH ? 1 : 0)) return;
+    this.#edge.at(offset, level);
+    this.#seq = (this.#seq + 1) >>> 0;
+    this.#edge.seq = this.#seq;
+    this.#listener?.edge(this.#edge);
+  }
+
+  flush(): void {
+    // Nothing is on its way: every operation was answered in its own call.
+  }
+
+  close(): void {
+    this.#listener = null;
+  }
+}

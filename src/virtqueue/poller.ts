@@ -1,0 +1,124 @@
+/**
+ * Adaptive polling (docs/architecture.md): wake-ups cost more than the work they announce, so after a queue was served
+ * its owner keeps looking at it for a bounded time before notifications are enabled again and the event loop goes on.
+ */
+
+/** Something with rings to look at. */
+export interface Pollable {
+  /** Serves at most a bounded batch. Returns whether there was anything to do. */
+  poll(): boolean;
+  /** Asks the other side not to notify, while the poller looks by itself. */
+  disableNotifications(): void;
+  /** Asks the other side to notify, then looks once more: true when work had slipped in between. */
+  enableNotifications(): boolean;
+}
+
+export interface PollerOptions {
+  /** How long to keep looking after the last work, in microseconds; 0 = not at all. */
+  readonly pollUs: number;
+  /** Longest stay away from the event loop, in microseconds, however busy the rings are. Default 2000. */
+  readonly budgetUs?: number;
+}
+
+/**
+ * Runs the pollables that have work. One a thread of the data path; the budget is a turn's, not a queue's, so many busy
+ * guests share it.
+ */
+export class Poller {
+  readonly #active: Pollable[] = [];
+  readonly #pollMs: number;
+  readonly #budgetMs: number;
+  #running = false;
+  #continuation: NodeJS.Immediate | null = null;
+  readonly #resume = (): void => {
+    this.#continuation = null;
+    this.run();
+  };
+
+  constructor(options: PollerOptions) {
+    this.#pollMs = options.pollUs / 1000;
+    this.#budgetMs = (options.budgetUs ?? 2000) / 1000;
+  }
+
+  /** Marks a pollable as having work (its doorbell rang, or it just submitted something), without running it. */
+  activate(pollable: Pollable): void {
+    if (this.#active.includes(pollable)) return;
+    pollable.disableNotifications();
+    this.#active.push(pollable);
+  }
+
+  /** As {@link activate}, from outside a pass (a timer, a control command): the pass comes on the next turn of the loop. */
+  request(pollable: Pollable): void {
+    this.activate(pollable);
+    if (!this.#running) this.#continuation ??= setImmediate(this.#resume);
+  }
+
+  /** Takes a pollable out, for instance because its queues are going away. */
+  remove(pollable: Pollable): void {
+    const at = this.#active.indexOf(pollable);
+    if (at >= 0) this.#active.splice(at, 1);
+  }
+
+  /** The doorbell of `pollable` rang: serve it, and whatever else is active, until all is quiet. */
+  wake(pollable: Pollable): void {
+    this.activate(pollable);
+    this.run();
+  }
+
+  /** Serves all active pollables until they are quiet for the polling time or the budget is used up. */
+  run(): void {
+    // Re-entered from a completion: the outer loop will see the newly active one.
+    if (this.#running) return;
+    this.#running = true;
+    const active = this.#active;
+    try {
+      const start = performance.now();
+      let quietSince = start;
+      let rounds = 0;
+      while (active.length > 0) {
+        let busy = false;
+        for (let i = 0; i < active.length; i++) {
+          if ((active[i] as Pollable).poll()) busy = true;
+        }
+        rounds++;
+        // While it is busy the clock is read only now and then: it costs as much as a request.
+        if (busy && (rounds & 7) !== 0) {
+          quietSince = -1;
+          continue;
+        }
+        const now = performance.now();
+        if (busy || quietSince < 0) quietSince = now;
+        if (now - start >= this.#budgetMs) {
+          // Out of budget: others on the loop get their turn, then it goes on (notifications stay off meanwhile).
+          if (busy) {
+            this.#continuation ??= setImmediate(this.#resume);
+            return;
+          }
+        }
+        if (!busy && now - quietSince >= this.#pollMs) {
+          this.#settle();
+          if (active.length > 0) quietSince = now;
+        }
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Enables notifications everywhere; keeps those active into which work slipped meanwhile. */
+  #settle(): void {
+    const active = this.#active;
+    for (let i = active.length - 1; i >= 0; i--) {
+      const pollable = active[i] as Pollable;
+      if (pollable.enableNotifications()) pollable.disableNotifications();
+      else active.splice(i, 1);
+    }
+  }
+
+  /** Drops the continuation and all pollables; idempotent. */
+  close(): void {
+    if (this.#continuation !== null) clearImmediate(this.#continuation);
+    this.#continuation = null;
+    this.#active.length = 0;
+  }
+}
