@@ -1,0 +1,292 @@
+import { type ResourceTable, VDEV_OFFSET } from '../wire/resource-table.ts';
+import { BufferMemory } from './buffer-memory.ts';
+import { CoprocessorError, hex } from './coprocessor-error.ts';
+import {
+  type CoprocessorOptions,
+  checkOptions,
+  DEFAULT_START_TIMEOUT_MS,
+  isInheritable,
+} from './coprocessor-options.ts';
+import { DeviceMemory } from './device-memory.ts';
+import type { Doorbell } from './doorbell.ts';
+import { FirmwareProcess } from './firmware-process.ts';
+import { FirmwareWait } from './firmware-wait.ts';
+import { kernelVdevs } from './kernel-vdevs.ts';
+import type { Log } from './log.ts';
+import { type MemoryRegion, openMemory } from './memory-region.ts';
+import { createDoorbell } from './open-doorbell.ts';
+import { locateTable, readTable, type TableLocation } from './table-source.ts';
+import { waitForTable } from './table-wait.ts';
+import type { BoundVdev, RemoteprocVdev } from './vdev.ts';
+import { bind, findVdev, refuseDriven, storeStatus, vdevsOf } from './vdev-binding.ts';
+import { describeVdevId, VDEV_STATUS } from './vdev-status.ts';
+
+export type { CoprocessorOptions } from './coprocessor-options.ts';
+
+/** Said to FirmwareWait when no call can be told from others. */
+const NO_ID = -2;
+
+/** What the doorbell says for a vdev and its vrings. */
+interface VdevNotifyIds {
+  readonly notifyid: number;
+  readonly vrings: readonly { readonly notifyid: number }[];
+}
+
+/** What there is once the firmware offers its table. */
+interface Running {
+  readonly memory: DeviceMemory;
+  readonly doorbell: Doorbell;
+  readonly location: TableLocation;
+  readonly buffers: BufferMemory;
+}
+
+/**
+ * A co-processor from its start to its end: memory, doorbell, resource table, and the firmware's process where we start it. One
+ * object is one life: after `onExit` it is closed, and a new one made.
+ */
+export class Coprocessor {
+  readonly name: string;
+  readonly #options: CoprocessorOptions;
+  readonly #wait = new FirmwareWait();
+  readonly #exitListeners: ((reason: string) => void)[] = [];
+  readonly #bound: RemoteprocVdev[] = [];
+  /** Indices of vdevs that were reset and whose firmware may still be busy with the old queues. */
+  readonly #settling = new Map<number, Promise<unknown>>();
+  #regions: MemoryRegion[] = [];
+  #doorbell: Doorbell | undefined;
+  #process: FirmwareProcess | undefined;
+  #running: Running | undefined;
+  #bringUp: Promise<void> | undefined;
+  #ended: string | undefined;
+  #abortStart: (error: Error) => void = () => {};
+  #closing: Promise<void> | undefined;
+
+  constructor(options: CoprocessorOptions) {
+    this.name = options.name;
+    this.#options = options;
+  }
+
+  /**
+   * Opens memory and doorbell, starts the firmware where that is ours to do, and waits for its resource table.
+   * Closes everything again when that fails.
+   * @throws CoprocessorError with what was wrong, its code by the part that failed
+   */
+  async start(): Promise<void> {
+    if (this.#bringUp !== undefined || this.#closing !== undefined) {
+      throw new CoprocessorError('ERR_CLOSED', `co-processor ${this.name} can be started once only`);
+    }
+    const aborted = new Promise<never>((_resolve, reject) => {
+      this.#abortStart = reject;
+    });
+    this.#bringUp = this.#start();
+    try {
+      await Promise.race([this.#bringUp, aborted]);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { memory: sources, doorbell: doorbellOptions, exec, sysfsRoot, resourceTable } = this.#options;
+    const timeoutMs = this.#options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS;
+    const deadline = performance.now() + timeoutMs;
+    checkOptions(this.#options);
+    for (const source of sources) this.#regions.push(openMemory(source, sysfsRoot));
+    const memory = new DeviceMemory(this.#regions);
+    const location = locateTable(resourceTable, memory);
+    const doorbell = createDoorbell(doorbellOptions, timeoutMs, sysfsRoot);
+    this.#doorbell = doorbell;
+    if (exec !== undefined) {
+      const region = this.#regions[sources.findIndex(isInheritable)];
+      const inherited =
+        region === undefined ? undefined : { memory: region, doorbellFds: doorbell.inheritedFds };
+      this.#process = await FirmwareProcess.start(exec, inherited, this.#log);
+      this.#process.onExit((reason) => this.#end('ERR_EXEC', reason));
+    }
+    this.#throwIfClosing();
+    await doorbell.open(
+      (notifyId) => this.#called(notifyId),
+      (reason) => this.#end('ERR_DOORBELL', reason),
+    );
+    this.#throwIfClosing();
+    await waitForTable(memory, location, {
+      wait: this.#wait,
+      timeoutMs,
+      leftMs: Math.max(1, deadline - performance.now()),
+      // Memory that we made is zero until the firmware writes: there another version is not garbage, but a fault.
+      isFresh: sources.every((source) => source.type === 'memfd'),
+      // Firmware that was there before us has called long ago, if at all.
+      isRechecked: doorbellOptions.type !== 'eventfd',
+    });
+    const table = readTable(location, memory);
+    this.#running = {
+      memory,
+      doorbell,
+      location,
+      buffers: new BufferMemory(memory, location.deviceAddress),
+    };
+    await this.#resetAbandoned(this.#running, table);
+  }
+
+  /** Resets vdevs that a driver gave up, and with `takeOver` those that somebody drives. */
+  async #resetAbandoned(running: Running, table: ResourceTable): Promise<void> {
+    const { takeOver = false, vdevs: wanted } = this.#options;
+    const resets: Promise<void>[] = [];
+    for (const [index, vdev] of vdevsOf(table).entries()) {
+      if (wanted !== undefined && !wanted.includes(index)) continue;
+      const isLive = (vdev.status & VDEV_STATUS.DRIVER) !== 0;
+      const isGivenUp = (vdev.status & VDEV_STATUS.FAILED) !== 0;
+      if (!isLive || !(takeOver || isGivenUp) || this.#inKernel(vdev.id) !== undefined) continue;
+      this.#log('info', `vdev ${index} is reset: its status is ${hex(vdev.status)} from before`);
+      storeStatus(running.memory, running.location.deviceAddress + vdev.offset + VDEV_OFFSET.STATUS, 0);
+      running.doorbell.ring(vdev.notifyid);
+      resets.push(this.#untilQuiet(vdev));
+    }
+    await Promise.all(resets);
+  }
+
+  #untilQuiet(vdev: VdevNotifyIds): Promise<void> {
+    const { doorbell } = this.#options;
+    const isDistinct = vdev.vrings.every((vring) => vring.notifyid !== vdev.notifyid);
+    const intervalMs = doorbell.type === 'poll' ? (doorbell.intervalMs ?? 10) : 0;
+    return this.#wait.untilQuiet(isDistinct ? vdev.notifyid : NO_ID, intervalMs);
+  }
+
+  /**
+   * Binds a virtio device of the firmware. Buffers may then be posted; nothing moves until the vdev's `driverOk()`.
+   * @param index among the VDEV entries of the resource table
+   * @param wantedId virtio device ID: 41 GPIO, 7 rpmsg
+   * @param wantedFeatures feature bits 0 to 31 to take if they are offered
+   * @throws CoprocessorError ERR_VDEV (not there, another id, driven by somebody else, bad vring), ERR_CARVEOUT (no room),
+   * ERR_RESOURCE_TABLE, ERR_DOORBELL
+   */
+  bindVdev(index: number, wantedId: number, wantedFeatures: number): BoundVdev {
+    const running = this.#running;
+    if (running === undefined || this.#ended !== undefined || this.#closing !== undefined) {
+      throw new CoprocessorError('ERR_CLOSED', `co-processor ${this.name} does not run`);
+    }
+    if (this.#bound.some((vdev) => vdev.index === index)) {
+      throw new CoprocessorError('ERR_VDEV', `vdev ${index} is bound already`);
+    }
+    if (this.#settling.has(index)) {
+      throw new CoprocessorError(
+        'ERR_VDEV',
+        `vdev ${index} is still being reset: await resetVdev(${index}) first`,
+      );
+    }
+    const { memory, doorbell, location, buffers } = running;
+    // Anew for every binding: the firmware may have restarted since.
+    const table = readTable(location, memory);
+    const vdev = findVdev(table, index, wantedId);
+    this.#refuseInKernel(index, wantedId);
+    refuseDriven(vdev.status, index);
+    if (vdev.status !== 0) {
+      // Left by a binding that failed: it never was live, so the firmware has nothing to let go of.
+      storeStatus(memory, location.deviceAddress + vdev.offset + VDEV_OFFSET.STATUS, 0);
+      doorbell.ring(vdev.notifyid);
+    }
+    const bound = bind(vdev, index, wantedFeatures, {
+      memory,
+      buffers,
+      doorbell,
+      table,
+      tableAddress: location.deviceAddress,
+      onFail: (reason) => this.#log('error', `vdev ${index} failed: ${reason}`),
+      onClose: (wasLive) => {
+        this.#bound.splice(this.#bound.indexOf(bound), 1);
+        if (wasLive && this.#ended === undefined && this.#closing === undefined) this.#settle(index, vdev);
+      },
+    });
+    this.#bound.push(bound);
+    this.#log(
+      'debug',
+      `vdev ${index} is bound: features ${hex(bound.features)}, ${bound.queues.length} vrings`,
+    );
+    return bound;
+  }
+
+  #settle(index: number, vdev: VdevNotifyIds): void {
+    const settled = (): boolean => this.#settling.delete(index);
+    this.#settling.set(index, this.#untilQuiet(vdev).then(settled, settled));
+  }
+
+  /** Closes a vdev and waits until the firmware has let go of it, so that it can be bound again. */
+  async resetVdev(index: number): Promise<void> {
+    this.#bound.find((vdev) => vdev.index === index)?.close();
+    await this.#settling.get(index);
+  }
+
+  #inKernel(id: number): string | undefined {
+    // The kernel knows nothing of firmware that is a process of ours.
+    if (this.#options.exec !== undefined) return undefined;
+    return kernelVdevs(this.#options.sysfsRoot ?? '/sys').find((vdev) => vdev.id === id)?.path;
+  }
+
+  #refuseInKernel(index: number, id: number): void {
+    const path = this.#inKernel(id);
+    if (path === undefined) return;
+    throw new CoprocessorError(
+      'ERR_VDEV',
+      `vdev ${index} (id ${describeVdevId(id)}) is the kernel's: it shows as ${path}. To keep the kernel off it, place this vdev's resource table outside the section .resource_table of the firmware, where remoteproc does not look, and give its address as resourceTable.deviceAddress`,
+    );
+  }
+
+  /**
+   * The listener is told once when the co-processor is gone: its process ended, or its doorbell broke down. Bound vdevs are told
+   * before. Not told of `close()`.
+   */
+  onExit(listener: (reason: string) => void): void {
+    if (this.#ended !== undefined) listener(this.#ended);
+    else this.#exitListeners.push(listener);
+  }
+
+  #called(notifyId: number): void {
+    this.#wait.called(notifyId);
+    for (let i = 0; i < this.#bound.length; i++) {
+      const vdev = this.#bound[i] as RemoteprocVdev;
+      if (vdev.isMeant(notifyId)) vdev.called();
+    }
+  }
+
+  #end(code: 'ERR_EXEC' | 'ERR_DOORBELL', reason: string): void {
+    if (this.#ended !== undefined || this.#closing !== undefined) return;
+    this.#abortStart(new CoprocessorError(code, reason));
+    if (this.#running === undefined) return;
+    this.#ended = reason;
+    this.#log('error', reason);
+    this.#wait.abort(new CoprocessorError(code, reason));
+    for (const vdev of [...this.#bound]) vdev.lose(reason);
+    for (const listener of this.#exitListeners.splice(0)) listener(reason);
+  }
+
+  #throwIfClosing(): void {
+    if (this.#closing !== undefined) throw this.#closedError();
+  }
+
+  #closedError(): CoprocessorError {
+    return new CoprocessorError('ERR_CLOSED', `co-processor ${this.name} was closed`);
+  }
+
+  readonly #log: Log = (level, message) => this.#options.onLog?.(level, `${this.name}: ${message}`);
+
+  /** Resets the bound vdevs, ends the firmware's process, and gives everything back. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    // Not before #closing is set: what is torn down here calls back.
+    await Promise.resolve();
+    for (const vdev of [...this.#bound]) vdev.close();
+    this.#abortStart(this.#closedError());
+    this.#wait.abort(this.#closedError());
+    this.#doorbell?.close();
+    // A start that is under way notices now, and must not leave anything behind.
+    await this.#bringUp?.catch(() => {});
+    await this.#process?.close();
+    for (const region of this.#regions.splice(0)) region.close();
+    this.#running = undefined;
+  }
+}
