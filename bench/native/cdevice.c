@@ -1,6 +1,7 @@
 /*
  * A vhost-user back-end that does as little as a virtio-gpio device can: one thread, notifications in both directions,
  * no polling. It trusts its front-end (a malformed chain ends it), so it is a yardstick and not a device to use.
+ * --wrong-every=N and --lose-every=N make it misbehave, which shows that the load generator would notice.
  */
 #include "cdevice.h"
 
@@ -20,6 +21,8 @@ int main(int argc, char **argv) {
   const struct option_slot slots[] = {
       {.name = "--socket-path", .text = &path},
       {.name = "--lines", .number = &lines, .least = 1, .most = CDEVICE_MOST_LINES},
+      {.name = "--wrong-every", .number = &device.wrong_every, .least = 1, .most = UINT64_MAX},
+      {.name = "--lose-every", .number = &device.lose_every, .least = 1, .most = UINT64_MAX},
   };
   options_parse(argc, argv, slots, sizeof slots / sizeof *slots);
   struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -20,6 +20,10 @@ struct cdevice_line {
 /* A simulated chip: line 2k is wired to line 2k + 1. */
 struct cdevice {
   uint16_t line_count;
+  uint64_t wrong_every; /* every so many responses one is wrong on purpose; 0: none */
+  uint64_t lose_every;  /* every so many events one is dropped on purpose; 0: none */
+  uint64_t responses;
+  uint64_t events;
   struct cdevice_line lines[CDEVICE_MOST_LINES];
   struct guest_memory memory;
   struct device_ring rings[2]; /* requestq, eventq */

@@ -28,6 +28,7 @@ static void notify(struct cdevice *device, uint16_t line, uint8_t before) {
   uint8_t level = level_of(device, line);
   if (level == before || it->direction == GPIO_DIRECTION_OUT) return;
   if (!(it->irq_type & (level ? GPIO_IRQ_RISING : GPIO_IRQ_FALLING))) return;
+  if (device->lose_every && ++device->events % device->lose_every == 0) return;
   it->latched = it->buffer == NO_BUFFER;
   give_back(device, it, GPIO_EVENT_VALID);
 }
@@ -95,7 +96,9 @@ bool cdevice_serve(struct cdevice *device) {
     some = true;
   }
   while (device_ring_pop(&device->rings[0], &chain, sizeof(struct gpio_request), sizeof(struct gpio_response))) {
-    *(struct gpio_response *)chain.writable = answer(device, *(const struct gpio_request *)chain.readable);
+    struct gpio_response response = answer(device, *(const struct gpio_request *)chain.readable);
+    if (device->wrong_every && ++device->responses % device->wrong_every == 0) response.value ^= 1;
+    *(struct gpio_response *)chain.writable = response;
     device_ring_push(&device->rings[0], chain.head, sizeof(struct gpio_response));
     some = true;
   }

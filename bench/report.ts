@@ -1,0 +1,123 @@
+/** Turns measurements into figures, and figures into text. */
+import { type Figure, figure } from './figures.ts';
+import type { InterruptResult, LoadResult } from './programs.ts';
+import type { Rounds, Sample } from './rounds.ts';
+import type { DemoResult, IdleResult } from './standing.ts';
+import { median, medianOfRatios } from './statistics.ts';
+
+const MEGABYTE = 1e6;
+
+/** All figures of a run, in the order in which they are printed. */
+export function figuresOf(rounds: Rounds, idle: IdleResult, demo: DemoResult): Figure[] {
+  const floors = Object.values(rounds).flatMap((samples: readonly Sample<unknown>[]) =>
+    samples.map((each) => each.floor),
+  );
+  return [
+    figure('floorMedian', 'us', median(floors.map((each) => each.medianNs)) / 1000),
+    figure('floorP99', 'us', median(floors.map((each) => each.p99Ns)) / 1000),
+    figure('setMedianOverFloor', 'x floor', overFloor(rounds.set, 'medianNs'), { relation: '<=', value: 2 }),
+    figure('setP99OverFloorP99', 'x floor', overFloor(rounds.set, 'p99Ns')),
+    ...loadFigures('set', rounds.set),
+    figure('getMedianOverFloor', 'x floor', overFloor(rounds.get, 'medianNs')),
+    figure('getP99OverFloorP99', 'x floor', overFloor(rounds.get, 'p99Ns')),
+    ...loadFigures('get', rounds.get),
+    ...loadFigures('set32', rounds.setBatch),
+    figure('set32OverYardstick', 'x C device', overYardstick(rounds)),
+    ...loadFigures('set32NoEventIdx', rounds.setBatchNoEventIdx),
+    ...loadFigures('set32Yardstick', rounds.setBatchYardstick),
+    ...interruptFigures('interrupt1', rounds.interruptOne),
+    ...interruptFigures('interrupt16', rounds.interruptMany),
+    figure('wrongAnswers', 'count', wrongAnswers(rounds), { relation: '<=', value: 0 }),
+    figure('idleSwitches', `in ${idle.seconds.toFixed(0)} s`, idle.switches, { relation: '<=', value: 10 }),
+    figure('idleCpu', 's', idle.cpuSeconds),
+    figure('demoResident', 'MB', demo.residentBytes / MEGABYTE, { relation: '<', value: 120 }),
+    figure('demoAndFirmwareResident', 'MB', demo.treeResidentBytes / MEGABYTE),
+    figure('demoStart', 'ms', demo.startMs),
+  ];
+}
+
+/** A table for people: name, value, unit, target, and how it went. */
+export function tableOf(figures: readonly Figure[]): string {
+  const rows = figures.map((each) => [
+    each.name,
+    formatted(each.value),
+    each.unit,
+    each.target === null ? '' : `${each.target.relation} ${each.target.value}`,
+    verdict(each),
+  ]);
+  const heading = ['figure', 'value', 'unit', 'target', ''];
+  const widths = heading.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => row[column]!.length)),
+  );
+  return [heading, ...rows]
+    .map((row) =>
+      row
+        .map((cell, column) => (column === 1 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+function verdict(each: Figure): string {
+  if (each.failed) return 'FAILED';
+  if (each.met === null) return '';
+  return each.met ? 'met' : 'missed';
+}
+
+function formatted(value: number): string {
+  if (Number.isInteger(value)) return value.toLocaleString('en');
+  return value.toLocaleString('en', { maximumSignificantDigits: value >= 1000 ? 6 : 3 });
+}
+
+function overFloor(samples: readonly Sample<LoadResult>[], key: 'medianNs' | 'p99Ns'): number {
+  return medianOfRatios(
+    samples.map((each) => each.result[key]),
+    samples.map((each) => each.floor[key]),
+  );
+}
+
+function overYardstick(rounds: Rounds): number {
+  return medianOfRatios(
+    rounds.setBatch.map((each) => each.result.requestsPerSecond),
+    rounds.setBatchYardstick.map((each) => each.result.requestsPerSecond),
+  );
+}
+
+/** The rate, and beside it what a million requests cost each side. */
+function loadFigures(name: string, samples: readonly Sample<LoadResult>[]): Figure[] {
+  const perMillion = (cpu: (sample: Sample<LoadResult>) => number): number =>
+    median(samples.map((each) => (cpu(each) / each.result.requests) * 1e6));
+  return [
+    figure(
+      `${name}Rate`,
+      'requests/s',
+      Math.round(median(samples.map((each) => each.result.requestsPerSecond))),
+    ),
+    figure(
+      `${name}ServiceCpu`,
+      's/million',
+      perMillion((each) => each.serviceCpuSeconds),
+    ),
+    figure(
+      `${name}LoadCpu`,
+      's/million',
+      perMillion((each) => each.result.cpuSeconds),
+    ),
+  ];
+}
+
+function interruptFigures(name: string, samples: readonly Sample<InterruptResult>[]): Figure[] {
+  const sum = (key: 'lost' | 'invented'): number =>
+    samples.reduce((total, each) => total + each.result[key], 0);
+  return [
+    figure(`${name}Rate`, 'events/s', Math.round(median(samples.map((each) => each.result.eventsPerSecond)))),
+    figure(`${name}Lost`, 'count', sum('lost'), { relation: '<=', value: 0 }),
+    figure(`${name}Invented`, 'count', sum('invented'), { relation: '<=', value: 0 }),
+  ];
+}
+
+function wrongAnswers(rounds: Rounds): number {
+  const samples: readonly Sample<{ readonly errors: number }>[] = Object.values(rounds).flat();
+  return samples.reduce((total, each) => total + each.result.errors, 0);
+}

@@ -1,0 +1,148 @@
+/** The rounds: in each, every load runs beside a floor of its own (A B A B ...), so that both meet the same machine. */
+import { cpuSeconds } from './process-status.ts';
+import { type FloorResult, type InterruptResult, type LoadResult, runProgram } from './programs.ts';
+import type { Service } from './service.ts';
+
+/** How much is measured. */
+export interface Effort {
+  readonly rounds: number;
+  /** Round trips a floor run. */
+  readonly floorRounds: number;
+  /** Requests a run, one at a time. */
+  readonly requests: number;
+  /** Requests a run with 32 outstanding. */
+  readonly pipelinedRequests: number;
+  /** Toggles a run. */
+  readonly toggles: number;
+  /** From the last request to the start of the idle measurement. */
+  readonly settleSeconds: number;
+  readonly idleSeconds: number;
+}
+
+export const FULL: Effort = {
+  rounds: 7,
+  floorRounds: 20_000,
+  requests: 20_000,
+  pipelinedRequests: 500_000,
+  toggles: 20_000,
+  settleSeconds: 20,
+  idleSeconds: 10,
+};
+
+export const QUICK: Effort = {
+  rounds: 5,
+  floorRounds: 4_000,
+  requests: 4_000,
+  pipelinedRequests: 100_000,
+  toggles: 4_000,
+  settleSeconds: 5,
+  idleSeconds: 10,
+};
+
+/** Where the parts run: `apart` pins the two sides to different processors, `free` leaves it to the scheduler. */
+export interface Placement {
+  readonly name: 'apart' | 'free';
+  readonly loadCpu: number | null;
+  readonly serviceCpu: number | null;
+}
+
+/** One load of a round: its own figures, the floor measured just before, and what the service spent. */
+export interface Sample<T> {
+  readonly floor: FloorResult;
+  readonly result: T;
+  readonly serviceCpuSeconds: number;
+}
+
+export interface Rounds {
+  readonly set: Sample<LoadResult>[];
+  readonly get: Sample<LoadResult>[];
+  readonly setBatch: Sample<LoadResult>[];
+  readonly setBatchNoEventIdx: Sample<LoadResult>[];
+  readonly setBatchYardstick: Sample<LoadResult>[];
+  readonly interruptOne: Sample<InterruptResult>[];
+  readonly interruptMany: Sample<InterruptResult>[];
+}
+
+/**
+ * How long the load generator looks at the used ring before it blocks, with 32 outstanding. A wake-up for each batch would
+ * measure the wake-ups; one at a time it always blocks.
+ */
+const BATCH_SPIN_US = 50;
+const OUTSTANDING = 32;
+
+/** Runs all rounds against a back-end and the yardstick; `progress` is told of each finished run. */
+export async function measureRounds(
+  backEnd: Service,
+  yardstick: Service,
+  effort: Effort,
+  placement: Placement,
+  progress: (line: string) => void,
+): Promise<Rounds> {
+  const rounds: Rounds = {
+    set: [],
+    get: [],
+    setBatch: [],
+    setBatchNoEventIdx: [],
+    setBatchYardstick: [],
+    interruptOne: [],
+    interruptMany: [],
+  };
+  const floorOptions = [`--rounds=${effort.floorRounds}`, `--placement=${placement.name}`];
+  const sample = async <T extends { readonly medianNs: number }>(
+    into: Sample<T>[],
+    name: string,
+    service: Service,
+    options: readonly string[],
+  ): Promise<void> => {
+    const floor = await runProgram<FloorResult>('floor', floorOptions, null);
+    const before = cpuSeconds(service.pid);
+    const load = [`--socket-path=${service.socketPath}`, ...options];
+    const result = await runProgram<T>('loadgen', load, placement.loadCpu);
+    const serviceCpuSeconds = cpuSeconds(service.pid) - before;
+    into.push({ floor, result, serviceCpuSeconds });
+    progress(`${name}: median ${result.medianNs} ns, floor ${floor.medianNs} ns`);
+  };
+  const single = [`--requests=${effort.requests}`, '--warmup=0'];
+  const batch = [
+    '--mode=set',
+    `--outstanding=${OUTSTANDING}`,
+    `--requests=${effort.pipelinedRequests}`,
+    `--spin-us=${BATCH_SPIN_US}`,
+    '--warmup=0',
+  ];
+  const toggles = ['--mode=interrupt', `--requests=${effort.toggles}`, '--warmup=0'];
+  await warmUp(backEnd, effort, placement);
+  for (let round = 1; round <= effort.rounds; round++) {
+    const name = `round ${round}/${effort.rounds}`;
+    await sample(rounds.set, `${name} set`, backEnd, ['--mode=set', ...single]);
+    await sample(rounds.get, `${name} get`, backEnd, ['--mode=get', ...single]);
+    await sample(rounds.setBatch, `${name} set x32`, backEnd, batch);
+    await sample(rounds.setBatchYardstick, `${name} set x32 in C`, yardstick, batch);
+    await sample(rounds.setBatchNoEventIdx, `${name} set x32 without EVENT_IDX`, backEnd, [
+      ...batch,
+      '--no-event-idx',
+    ]);
+    await sample(rounds.interruptOne, `${name} interrupts`, backEnd, [...toggles, '--pairs=1']);
+    await sample(rounds.interruptMany, `${name} interrupts x16`, backEnd, [...toggles, '--pairs=16']);
+  }
+  return rounds;
+}
+
+/** Every kind of load once, unmeasured: the service compiles its hot paths as it would in its first second of work. */
+async function warmUp(backEnd: Service, effort: Effort, placement: Placement): Promise<void> {
+  const loads = [
+    ['--mode=set', `--requests=${effort.requests}`],
+    ['--mode=get', `--requests=${effort.requests}`],
+    ['--mode=set', `--outstanding=${OUTSTANDING}`, `--requests=${effort.pipelinedRequests}`],
+    [
+      '--mode=set',
+      `--outstanding=${OUTSTANDING}`,
+      `--requests=${effort.pipelinedRequests}`,
+      '--no-event-idx',
+    ],
+    ['--mode=interrupt', `--requests=${effort.toggles}`, '--pairs=16'],
+  ];
+  for (const load of loads) {
+    await runProgram('loadgen', [`--socket-path=${backEnd.socketPath}`, ...load], placement.loadCpu);
+  }
+}

@@ -1,0 +1,31 @@
+/** Order statistics over a handful of rounds. */
+
+/**
+ * The middle value; the mean of the two middle ones for an even count.
+ * @throws RangeError when there are no values: a figure without a measurement must not look like one.
+ */
+export function median(values: readonly number[]): number {
+  if (values.length === 0) throw new RangeError('median of no values');
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const upper = sorted[middle]!;
+  return sorted.length % 2 === 1 ? upper : (sorted[middle - 1]! + upper) / 2;
+}
+
+/**
+ * The median of `values[i] / references[i]`: each value is compared with the reference of its own round, so that what
+ * the machine does meanwhile slows both.
+ * @throws RangeError when the lengths differ or are zero.
+ */
+export function medianOfRatios(values: readonly number[], references: readonly number[]): number {
+  if (values.length !== references.length) {
+    throw new RangeError(`${values.length} values against ${references.length} references`);
+  }
+  return median(values.map((value, i) => value / references[i]!));
+}
+
+/** Largest over smallest: how far apart the rounds were. */
+export function spread(values: readonly number[]): number {
+  if (values.length === 0) throw new RangeError('spread of no values');
+  return Math.max(...values) / Math.min(...values);
+}
