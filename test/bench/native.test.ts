@@ -11,7 +11,6 @@ import {
   type LoadResult,
   runProgram,
   startProgram,
-  startProgram,
 } from '../../bench/programs.ts';
 
 const PATIENCE = '--patience-seconds=1';
