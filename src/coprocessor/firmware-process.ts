@@ -83,11 +83,17 @@ export class FirmwareProcess {
     const descriptors = inherited === undefined ? [] : [inherited.memory.fd, ...inherited.doorbellFds];
     const announced = ['--memory-fd=3', '--kick-fd=4', '--call-fd=5'].slice(0, descriptors.length);
     if (inherited !== undefined) announced.push(`--device-address=${hex(inherited.memory.deviceAddress)}`);
-    const child = spawn(program, [...given, ...announced], {
-      stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
-      cwd: exec.cwd,
-      env: { ...process.env, ...exec.env },
-    });
+    let child: ChildProcess;
+    try {
+      child = spawn(program, [...given, ...announced], {
+        stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
+        cwd: exec.cwd,
+        env: { ...process.env, ...exec.env },
+      });
+    } catch (error) {
+      // Some errors are emitted, some thrown.
+      throw describeSpawnError(program, error as NodeJS.ErrnoException);
+    }
     const started = new FirmwareProcess(child, program, log);
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);

@@ -1,19 +1,10 @@
 import { closeSync, constants, openSync } from 'node:fs';
-import {
-  mapDescriptor,
-  openPoll,
-  POLL_READABLE,
-  type PollHandle,
-  readDescriptor,
-  unmap,
-  writeDescriptor,
-} from '../native.ts';
+import { mapDescriptor, unmap } from '../native.ts';
 import { CoprocessorError, describeOpenError, hex } from './coprocessor-error.ts';
 import { ANY_NOTIFY_ID, type Doorbell, type KickEncoding, type UioDoorbellOptions } from './doorbell.ts';
 import { readUioMap, uioPath } from './uio-device.ts';
+import { UioInterrupt } from './uio-interrupt.ts';
 
-const EAGAIN = 11;
-const ENOSYS = 38;
 const REGISTER_SIZE = 4;
 const MAX_IDS: Readonly<Record<KickEncoding, number>> = {
   id: 0xffff_ffff,
@@ -22,10 +13,7 @@ const MAX_IDS: Readonly<Record<KickEncoding, number>> = {
   constant: 0xffff_ffff,
 };
 
-/**
- * A UIO device (kernel Documentation/driver-api/uio-howto.rst): its interrupt is the call, a 32-bit register the kick. After
- * an interrupt the kernel keeps it off until 1 is written to the device.
- */
+/** A UIO device: its interrupt is the call, a 32-bit register in one of its memory areas the kick. */
 export class UioDoorbell implements Doorbell {
   readonly inheritedFds: readonly number[] = [];
   readonly isPolled = false;
@@ -37,10 +25,7 @@ export class UioDoorbell implements Doorbell {
   readonly #registers: Uint32Array;
   readonly #index: number;
   readonly #fd: number;
-  /** Interrupts so far, as the kernel counts them: read, and not needed. */
-  readonly #count = new Uint8Array(4);
-  readonly #enable = new Uint8Array(new Uint32Array([1]).buffer);
-  #poll: PollHandle | undefined;
+  readonly #interrupt: UioInterrupt;
   #closed = false;
 
   /** @throws CoprocessorError ERR_DOORBELL */
@@ -78,6 +63,7 @@ export class UioDoorbell implements Doorbell {
       throw new CoprocessorError('ERR_DOORBELL', `doorbell ${this.#path} map ${map}: ${reason}`, error);
     }
     this.#registers = new Uint32Array(this.#buffer, 0, this.#index + 1);
+    this.#interrupt = new UioInterrupt(this.#fd, this.#path);
   }
 
   ring(notifyId: number): void {
@@ -99,57 +85,16 @@ export class UioDoorbell implements Doorbell {
   }
 
   open(listener: (notifyId: number) => void, onLost?: (reason: string) => void): void {
-    const lose = (reason: string): void => {
-      if (this.#closed) return;
-      this.close();
-      onLost?.(`doorbell ${this.#path}: ${reason}`);
-    };
-    try {
-      this.#poll = openPoll(this.#fd, POLL_READABLE, (status) => {
-        if (status < 0) {
-          // UIO answers a poll with an error when the device has no interrupt.
-          lose(`polling failed with errno ${-status}; does the device have an interrupt?`);
-          return;
-        }
-        const count = readDescriptor(this.#fd, this.#count);
-        if (count === -EAGAIN) return;
-        if (count !== this.#count.length) {
-          lose(count < 0 ? `reading failed with errno ${-count}` : `read ${count} bytes, expected 4`);
-          return;
-        }
-        listener(ANY_NOTIFY_ID);
-        if (this.#closed) return;
-        const failed = this.#enableInterrupt();
-        if (failed !== 0) lose(`enabling the interrupt failed with errno ${failed}`);
-      });
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new CoprocessorError(
-        'ERR_DOORBELL',
-        `doorbell ${this.#path}: cannot be polled: ${reason}`,
-        error,
-      );
-    }
-    // An earlier user may have left it off.
-    const failed = this.#enableInterrupt();
-    if (failed !== 0) {
-      throw new CoprocessorError(
-        'ERR_DOORBELL',
-        `doorbell ${this.#path}: enabling the interrupt failed with errno ${failed}`,
-      );
-    }
-  }
-
-  /** @returns errno, or 0; a driver whose interrupt needs no enabling answers ENOSYS */
-  #enableInterrupt(): number {
-    const result = writeDescriptor(this.#fd, this.#enable);
-    return result >= 0 || result === -ENOSYS || result === -EAGAIN ? 0 : -result;
+    this.#interrupt.open(
+      () => listener(ANY_NOTIFY_ID),
+      (reason) => onLost?.(reason),
+    );
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#poll?.close();
+    this.#interrupt.close();
     unmap(this.#buffer);
     closeSync(this.#fd);
   }
