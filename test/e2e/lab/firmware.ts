@@ -1,0 +1,36 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { REPOSITORY, requireFile } from './prerequisites.ts';
+
+/** What examples/sensor-hub/Makefile builds: the target and the file that comes of it. */
+const TARGETS = {
+  /** A Linux process that shares a memfd with the service. */
+  host: 'sensor-hub',
+  /** A vhost-user back-end: the firmware's library talks to the guest itself. */
+  'vhost-user': 'vhost-user-sensor-hub',
+} as const;
+
+export type FirmwareTarget = keyof typeof TARGETS;
+
+/** The lines of examples/sensor-hub, by offset; line 13 has no name on purpose. */
+export const LINE_NAMES = [
+  ...['IMU_INT', 'BARO_DRDY', 'ALS_INT', 'PROX_INT', 'MAG_DRDY', 'BUTTON', 'LID_OPEN', 'TAMPER'],
+  ...['LED_STATUS', 'LED_ERROR', 'SENSOR_RST', 'SENSOR_PWR_EN', 'BUZZER', '', 'LOOP_OUT', 'LOOP_IN'],
+] as const;
+
+/** @throws RangeError when no line has that name */
+export function offsetOf(name: (typeof LINE_NAMES)[number]): number {
+  const offset = LINE_NAMES.indexOf(name);
+  if (offset < 0) throw new RangeError(`no line is named ${name}`);
+  return offset;
+}
+
+/** Builds the firmware and gives the path of the result. @throws Error with the compiler's words */
+export function buildFirmware(target: FirmwareTarget): string {
+  // A folder of our own: somebody else's make may be at work in the usual one.
+  const out = join(REPOSITORY, 'build/e2e');
+  execFileSync('make', ['-C', join(REPOSITORY, 'examples/sensor-hub'), `OUT=${out}`, target], {
+    stdio: 'pipe',
+  });
+  return requireFile(join(out, TARGETS[target]), `make -C examples/sensor-hub OUT=${out} ${target}`);
+}
