@@ -3,7 +3,7 @@ import type { Line } from './line.ts';
 import type { Access } from './line-handle.ts';
 
 /** What a configuration says of the lines of an exported device. */
-export type LineSelector = string | { readonly line: string; readonly name?: string; readonly access?: Access };
+export type LineSelector = string | { readonly line: string; readonly name?: string | undefined; readonly access?: Access };
 
 export interface SelectedLine {
   readonly line: Line;
@@ -16,31 +16,47 @@ export class LineSelectionError extends Error {
   readonly code = 'ERR_LINES';
   /** Index of the selector at fault. */
   readonly selector: number;
-  constructor(selector: number, message: string) {
+  /** What would be right. */
+  readonly remedy: string;
+  constructor(selector: number, message: string, remedy: string) {
     super(message);
     this.name = 'LineSelectionError';
     this.selector = selector;
+    this.remedy = remedy;
   }
 }
 
-/** Turns a glob (`*` any run, `?` one character, `[a-c]` a set) into a regular expression over a whole name. */
-export function globToRegExp(glob: string): RegExp {
-  const source = glob.replace(/\[!?[^\]]+\]|[.*+?^${}()|[\]\\]/g, (part) => {
-    if (part === '*') return '.*';
-    if (part === '?') return '.';
-    if (part.length > 1) return part.replace(/^\[!/, '[^').replaceAll('\\', '\\\\');
-    return `\\${part}`;
-  });
-  return new RegExp(`^${source}$`);
+/** Whether a name matches a glob of `*` (any run) and `?` (one character), without backtracking beyond the last star. */
+export function matchesGlob(pattern: string, name: string): boolean {
+  let p = 0;
+  let n = 0;
+  let star = -1;
+  let resume = 0;
+  while (n < name.length) {
+    if (pattern[p] === '*') {
+      star = p++;
+      resume = n;
+    } else if (p < pattern.length && (pattern[p] === '?' || pattern[p] === name[n])) {
+      p++;
+      n++;
+    } else if (star >= 0) {
+      p = star + 1;
+      n = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[p] === '*') p++;
+  return p === pattern.length;
 }
 
 function matches(pattern: string, line: Line): boolean {
+  if (pattern === '*') return true;
   const slash = pattern.indexOf('/');
-  if (slash < 0) return false;
-  if (!globToRegExp(pattern.slice(0, slash)).test(line.lines.name)) return false;
+  if (slash < 0 || !matchesGlob(pattern.slice(0, slash), line.lines.name)) return false;
   const rest = pattern.slice(slash + 1);
   if (/^#\d+$/.test(rest)) return line.offset === Number(rest.slice(1));
-  return globToRegExp(rest).test(line.name);
+  return matchesGlob(rest, line.name);
 }
 
 /**
@@ -48,16 +64,23 @@ function matches(pattern: string, line: Line): boolean {
  * order of chips and offsets.
  * @throws LineSelectionError when a selector matches nothing, renames several lines, or two lines get one name (virtio 1.2,
  * section 5.18.6.1: names are unique in a device)
+ * @param mayBeEmpty a selector that matches nothing is no fault
  */
-export function selectLines(chips: readonly ChipLines[], selectors: readonly LineSelector[]): SelectedLine[] {
+export function selectLines(
+  chips: readonly ChipLines[],
+  selectors: readonly LineSelector[],
+  mayBeEmpty = false,
+): SelectedLine[] {
   const selected = new Map<Line, SelectedLine>();
   const all = chips.flatMap((chip) => chip.lines);
   selectors.forEach((selector, at) => {
     const { line: pattern, name, access } = typeof selector === 'string' ? { line: selector } : { ...selector };
     const found = all.filter((line) => matches(pattern, line));
-    if (found.length === 0) throw new LineSelectionError(at, noSuchLine(pattern, chips));
+    if (found.length === 0 && !mayBeEmpty) {
+      throw new LineSelectionError(at, `no line matches '${pattern}'`, whatThereIs(pattern, chips));
+    }
     if (name !== undefined && found.length > 1) {
-      throw new LineSelectionError(at, `'${pattern}' matches ${found.length} lines, and one name '${name}' cannot serve them all; name one line`);
+      throw new LineSelectionError(at, `'${pattern}' matches ${found.length} lines, which cannot all be named '${name}'`, 'name one line');
     }
     for (const line of found) {
       if (!selected.has(line)) selected.set(line, { line, name: name ?? line.name, access: access ?? 'write' });
@@ -69,7 +92,8 @@ export function selectLines(chips: readonly ChipLines[], selectors: readonly Lin
     if (name !== '' && other !== undefined) {
       throw new LineSelectionError(
         0,
-        `${other.path} and ${line.path} would both be named '${name}', and names are unique in a device; rename one: { line: ${line.path}, name: … }`,
+        `${other.path} and ${line.path} would both be named '${name}'`,
+        `names are unique in a device: rename one with { line: ${line.path}, name: … }`,
       );
     }
     names.set(name, line);
@@ -77,13 +101,10 @@ export function selectLines(chips: readonly ChipLines[], selectors: readonly Lin
   return [...selected.values()];
 }
 
-function noSuchLine(pattern: string, chips: readonly ChipLines[]): string {
-  const slash = pattern.indexOf('/');
-  const chip = chips.find((candidate) => candidate.name === pattern.slice(0, slash));
-  if (chip === undefined) {
-    return `no line '${pattern}': chips are ${chips.map((candidate) => candidate.name).join(', ') || 'none'}`;
-  }
+function whatThereIs(pattern: string, chips: readonly ChipLines[]): string {
+  const chip = chips.find((candidate) => candidate.name === pattern.slice(0, pattern.indexOf('/')));
+  if (chip === undefined) return `chips are ${chips.map((candidate) => candidate.name).join(', ') || 'none'}`;
   const names = chip.lines.filter((line) => line.name !== '').map((line) => line.name);
   const shown = names.slice(0, 20).join(', ') + (names.length > 20 ? ', …' : '');
-  return `no line '${pattern}': ${chip.name} has ${chip.lines.length} lines: ${shown}`;
+  return `${chip.name} has ${chip.lines.length} lines: ${shown}`;
 }

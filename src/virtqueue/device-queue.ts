@@ -154,6 +154,20 @@ export class DeviceQueue {
     }
   }
 
+  /**
+   * Takes up a chain again that was popped before a stop and not pushed since (an event buffer that waits, over a restart
+   * of the ring), from its descriptors as they are now.
+   */
+  adopt(head: number): DescriptorChain | null {
+    if (head >= this.size || this.#chains[head]?.inFlight) return null;
+    const chain = this.#chains[head] ?? new DescriptorChain(head);
+    this.#chains[head] = chain;
+    chain.reset();
+    chain.inFlight = true;
+    chain.fault = this.#walk(chain);
+    return chain;
+  }
+
   /** Reads the driver's index; false when there is nothing new. */
   #look(): boolean {
     if (this.broken !== null) return false;

@@ -5,6 +5,8 @@
 
 /** Something with rings to look at. */
 export interface Pollable {
+  /** How long to keep looking after the last work, in microseconds; 0 = not for its sake. */
+  readonly pollUs: number;
   /** Serves at most a bounded batch. Returns whether there was anything to do. */
   poll(): boolean;
   /** Asks the other side not to notify, while the poller looks by itself. */
@@ -14,8 +16,6 @@ export interface Pollable {
 }
 
 export interface PollerOptions {
-  /** How long to keep looking after the last work, in microseconds; 0 = not at all. */
-  readonly pollUs: number;
   /** Longest stay away from the event loop, in microseconds, however busy the rings are. Default 2000. */
   readonly budgetUs?: number;
 }
@@ -26,7 +26,8 @@ export interface PollerOptions {
  */
 export class Poller {
   readonly #active: Pollable[] = [];
-  readonly #pollMs: number;
+  /** The longest wish of the active ones. */
+  #pollMs = 0;
   readonly #budgetMs: number;
   #running = false;
   #continuation: NodeJS.Immediate | null = null;
@@ -35,8 +36,7 @@ export class Poller {
     this.run();
   };
 
-  constructor(options: PollerOptions) {
-    this.#pollMs = options.pollUs / 1000;
+  constructor(options: PollerOptions = {}) {
     this.#budgetMs = (options.budgetUs ?? 2000) / 1000;
   }
 
@@ -45,6 +45,7 @@ export class Poller {
     if (this.#active.includes(pollable)) return;
     pollable.disableNotifications();
     this.#active.push(pollable);
+    this.#pollMs = Math.max(this.#pollMs, pollable.pollUs / 1000);
   }
 
   /** As {@link activate}, from outside a pass (a timer, a control command): the pass comes on the next turn of the loop. */
@@ -112,6 +113,10 @@ export class Poller {
       const pollable = active[i] as Pollable;
       if (pollable.enableNotifications()) pollable.disableNotifications();
       else active.splice(i, 1);
+    }
+    this.#pollMs = 0;
+    for (let i = 0; i < active.length; i++) {
+      this.#pollMs = Math.max(this.#pollMs, (active[i] as Pollable).pollUs / 1000);
     }
   }
 

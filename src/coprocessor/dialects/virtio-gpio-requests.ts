@@ -1,4 +1,10 @@
-import { type Completion, RESULT_FAILED, RESULT_OK, RESULT_TIMEOUT, RESULT_UNAVAILABLE } from '../../gpio/chip.ts';
+import {
+  type Completion,
+  RESULT_FAILED,
+  RESULT_OK,
+  RESULT_TIMEOUT,
+  RESULT_UNAVAILABLE,
+} from '../../gpio/chip.ts';
 import type { MemoryWindow } from '../../virtqueue/address-space.ts';
 import type { DriverQueue } from '../../virtqueue/driver-queue.ts';
 import { REQUEST_SIZE, RESPONSE_SIZE, STATUS_OK } from '../../wire/virtio-gpio.ts';
@@ -51,7 +57,13 @@ export class VirtioGpioRequests {
   readonly #onTimer = (): void => this.#expire();
   readonly #afterExpiry: () => void;
 
-  constructor(vdev: BoundVdev, queue: DriverQueue, lineCount: number, timeoutMs: number, afterExpiry: () => void) {
+  constructor(
+    vdev: BoundVdev,
+    queue: DriverQueue,
+    lineCount: number,
+    timeoutMs: number,
+    afterExpiry: () => void,
+  ) {
     this.#queue = queue;
     this.#timeoutMs = timeoutMs;
     this.#afterExpiry = afterExpiry;
@@ -95,7 +107,8 @@ export class VirtioGpioRequests {
 
   #take(): Request {
     const request = this.#pool;
-    if (request === null) return { type: 0, line: 0, value: 0, done: null, token: 0, deadlineMs: 0, next: null };
+    if (request === null)
+      return { type: 0, line: 0, value: 0, done: null, token: 0, deadlineMs: 0, next: null };
     this.#pool = request.next;
     return request;
   }
@@ -194,7 +207,8 @@ export class VirtioGpioRequests {
         }
       }
     }
-    if (earliest < Number.POSITIVE_INFINITY) this.#timer = setTimeout(this.#onTimer, Math.ceil(earliest - now));
+    if (earliest < Number.POSITIVE_INFINITY)
+      this.#timer = setTimeout(this.#onTimer, Math.ceil(earliest - now));
     this.timeouts += expired.length;
     for (const { done, token } of expired) done.complete(token, RESULT_TIMEOUT, 0);
     if (expired.length > 0) this.#afterExpiry();

@@ -2,6 +2,7 @@ import {
   type Chip,
   type ChipListener,
   type Completion,
+  type Edge,
   IRQ_NONE,
   RESULT_OK,
   RESULT_UNAVAILABLE,
@@ -31,7 +32,8 @@ import { type EventSource, PlainEvents, StreamedEvents } from './virtio-gpio-eve
 import { VirtioGpioRequests } from './virtio-gpio-requests.ts';
 
 /** Features that this dialect can use, for the vdev's handshake. */
-export const WANTED_FEATURES = (1 << VIRTIO_GPIO_F_IRQ) | (1 << FEATURE_EVENT_STREAM) | (1 << FEATURE_EVENT_IDX);
+export const WANTED_FEATURES =
+  (1 << VIRTIO_GPIO_F_IRQ) | (1 << FEATURE_EVENT_STREAM) | (1 << FEATURE_EVENT_IDX);
 
 /** Longest names block that is asked for: bounds the memory that a co-processor can make us take. */
 const MAX_NAMES_BYTES = 0x40000;
@@ -53,6 +55,8 @@ export class VirtioGpioChip implements Chip, Pollable {
   readonly lineCount: number;
   readonly streamsLevels: boolean;
   available = true;
+  /** Looked at while the guests that wait for it are: by itself it stays quiet, for the sake of idle power. */
+  readonly pollUs = 0;
   readonly #vdev: BoundVdev;
   readonly #poller: Poller;
   readonly #names: readonly string[];
@@ -63,6 +67,7 @@ export class VirtioGpioChip implements Chip, Pollable {
   readonly #irqCompletion: IrqTypeCompletion;
   #listener: ChipListener | null = null;
   #polling = false;
+  readonly #sink = (edge: Edge): void => this.#listener?.edge(edge);
 
   /**
    * Starts the device (DRIVER_OK), asks for the line names and gives the chip.
@@ -70,7 +75,11 @@ export class VirtioGpioChip implements Chip, Pollable {
    */
   static async open(vdev: BoundVdev, options: VirtioGpioChipOptions): Promise<VirtioGpioChip> {
     const { lineCount, namesSize } = decodeConfig(vdev.readConfig());
-    if (lineCount === 0) throw new CoprocessorError('ERR_VDEV', `${options.where}: vdev ${vdev.index} has 0 lines; at least 1 is needed`);
+    if (lineCount === 0)
+      throw new CoprocessorError(
+        'ERR_VDEV',
+        `${options.where}: vdev ${vdev.index} has 0 lines; at least 1 is needed`,
+      );
     if (namesSize > MAX_NAMES_BYTES) {
       throw new CoprocessorError(
         'ERR_VDEV',
@@ -78,13 +87,22 @@ export class VirtioGpioChip implements Chip, Pollable {
       );
     }
     const requestQueue = vdev.queues[REQUEST_QUEUE];
-    if (requestQueue === undefined) throw new CoprocessorError('ERR_VDEV', `${options.where}: vdev ${vdev.index} has no vrings; virtio-gpio needs 1, or 2 with interrupts`);
+    if (requestQueue === undefined)
+      throw new CoprocessorError(
+        'ERR_VDEV',
+        `${options.where}: vdev ${vdev.index} has no vrings; virtio-gpio needs 1, or 2 with interrupts`,
+      );
     const chip = new NamelessChip(vdev, options, lineCount);
     const names = namesSize === 0 ? new Array<string>(lineCount).fill('') : await chip.readNames(namesSize);
     return new VirtioGpioChip(vdev, options, names, chip);
   }
 
-  private constructor(vdev: BoundVdev, options: VirtioGpioChipOptions, names: readonly string[], started: NamelessChip) {
+  private constructor(
+    vdev: BoundVdev,
+    options: VirtioGpioChipOptions,
+    names: readonly string[],
+    started: NamelessChip,
+  ) {
     this.#vdev = vdev;
     this.name = options.name;
     this.lineCount = names.length;
@@ -96,8 +114,12 @@ export class VirtioGpioChip implements Chip, Pollable {
     this.streamsLevels = started.events instanceof StreamedEvents;
     this.label = `virtio-gpio${this.streamsLevels ? '+stream' : ''} on ${options.where}`;
     this.#irqCompletion = new IrqTypeCompletion((line, on) => this.#events?.subscribed(line, on));
-    this.#requests = new VirtioGpioRequests(vdev, started.requestQueue, this.lineCount, options.requestTimeoutMs, () =>
-      this.flush(),
+    this.#requests = new VirtioGpioRequests(
+      vdev,
+      started.requestQueue,
+      this.lineCount,
+      options.requestTimeoutMs,
+      () => this.flush(),
     );
     vdev.onCall(() => this.#poller.wake(this));
     vdev.onLost((reason) => this.#lost(reason));
@@ -162,7 +184,7 @@ export class VirtioGpioChip implements Chip, Pollable {
     const events = this.#events;
     const eventQueue = this.#eventQueue;
     if (events !== null && eventQueue !== null) {
-      count += events.poll(BATCH, (edge) => this.#listener?.edge(edge));
+      count += events.poll(BATCH, this.#sink);
       if (eventQueue.publish()) this.#vdev.kick(EVENT_QUEUE);
     }
     this.#polling = false;
@@ -246,7 +268,10 @@ class NamelessChip {
         reject(new CoprocessorError('ERR_VDEV', `${this.#options.where}: vdev ${vdev.index}: ${text}`));
       };
       const timer = setTimeout(
-        () => failed(`no answer to GET_LINE_NAMES within ${this.#options.requestTimeoutMs * 5} ms; is the firmware running, and the doorbell configured as it expects?`),
+        () =>
+          failed(
+            `no answer to GET_LINE_NAMES within ${this.#options.requestTimeoutMs * 5} ms; is the firmware running, and the doorbell configured as it expects?`,
+          ),
         this.#options.requestTimeoutMs * 5,
       );
       const look = (): void => {
@@ -255,7 +280,9 @@ class NamelessChip {
           return;
         }
         if (this.requestQueue.usedBytes !== answerBytes || window.u8[at + REQUEST_SIZE] !== STATUS_OK) {
-          return failed(`GET_LINE_NAMES was refused (status ${window.u8[at + REQUEST_SIZE]}, ${this.requestQueue.usedBytes} bytes, expected ${answerBytes})`);
+          return failed(
+            `GET_LINE_NAMES was refused (status ${window.u8[at + REQUEST_SIZE]}, ${this.requestQueue.usedBytes} bytes, expected ${answerBytes})`,
+          );
         }
         clearTimeout(timer);
         resolve();

@@ -1,0 +1,24 @@
+import { lockMemory, setRealtimePriority } from '../libc.ts';
+import { UsageError } from './command.ts';
+
+/** Options of the commands that serve guests, for parseArgs. */
+export const TUNING_OPTIONS = {
+  'lock-memory': { type: 'boolean' },
+  realtime: { type: 'string' },
+} as const;
+
+/** Lines for their usage texts. */
+export const TUNING_USAGE = `  --lock-memory          keep all memory resident (mlockall): no page fault in the data path
+  --realtime=PRIORITY    scheduling policy SCHED_FIFO with priority 1 to 99
+`;
+
+/** Does what {@link TUNING_OPTIONS} ask for. */
+export function tuneProcess(values: { readonly 'lock-memory'?: boolean; readonly realtime?: string }): void {
+  if (values['lock-memory'] === true) lockMemory();
+  if (values.realtime === undefined) return;
+  const priority = Number(values.realtime);
+  if (!Number.isInteger(priority) || priority < 1 || priority > 99) {
+    throw new UsageError(`--realtime=${values.realtime}: a priority is a whole number from 1 to 99`);
+  }
+  setRealtimePriority(priority);
+}

@@ -1,0 +1,51 @@
+import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Config, parseConfig } from '../config/config.ts';
+
+/** The firmware example, built for this machine by `npm install`. */
+export const HOST_FIRMWARE = fileURLToPath(new URL('../../build/Release/sensor-hub', import.meta.url));
+
+export interface DemoConfig {
+  readonly config: Config;
+  /** Where the hub's lines are driven from outside (examples/sensor-hub/README.md). */
+  readonly pinsSocket: string;
+  readonly guestSocket: string;
+}
+
+/** Folder of the demo's sockets unless told otherwise. */
+export function defaultDemoFolder(): string {
+  const { XDG_RUNTIME_DIR } = process.env;
+  if (XDG_RUNTIME_DIR) return join(XDG_RUNTIME_DIR, 'rproc-gpio-demo');
+  return join(tmpdir(), `rproc-gpio-demo-${process.getuid?.() ?? 0}`);
+}
+
+/**
+ * What `rproc-gpio demo` serves: the firmware example as a process of this machine, its lines offered to one guest.
+ * @param folder for the sockets; made (mode 0700) if it is not there
+ * @throws Error when the folder is somebody else's
+ */
+export function demoConfig(folder: string): DemoConfig {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const status = lstatSync(folder);
+  if (!status.isDirectory() || status.uid !== process.getuid?.()) {
+    throw new Error(`${folder} is not a folder of this user; name another one with --dir=PATH`);
+  }
+  chmodSync(folder, 0o700);
+  const pinsSocket = join(folder, 'pins.sock');
+  const guestSocket = join(folder, 'vm1.sock');
+  const text = JSON.stringify({
+    coprocessors: {
+      hub: {
+        memory: [{ type: 'memfd', sizeBytes: 0x40000, deviceAddress: 0x20000000 }],
+        resourceTable: { deviceAddress: 0x20000000 },
+        doorbell: { type: 'eventfd' },
+        exec: { command: [HOST_FIRMWARE, `--pins=${pinsSocket}`] },
+      },
+    },
+    chips: { hub: { coprocessor: 'hub' } },
+    exports: { vm1: { socket: guestSocket, lines: ['hub/*'] } },
+  });
+  return { config: parseConfig(text, join(folder, 'demo.yaml')), pinsSocket, guestSocket };
+}

@@ -1,0 +1,58 @@
+import { DIRECTION_OUT, type Edge } from '../gpio/chip.ts';
+import type { ChipLines } from '../gpio/chip-lines.ts';
+import type { LineConsumer, LineHandle } from '../gpio/line-handle.ts';
+import { selectLines } from '../gpio/line-selection.ts';
+
+/** Lines a second that are written before the rest of the second is only counted: a log is for people. */
+const MAX_LINES_PER_SECOND = 100;
+
+/** Writes the level changes of lines as gpiomon does: `seconds.nanoseconds<TAB>rising|falling<TAB>"chip/line"`. */
+export class LineLog implements LineConsumer {
+  readonly name = 'log';
+  readonly #write: (text: string) => void;
+  readonly #handles: LineHandle[] = [];
+  #second = -1;
+  #written = 0;
+  #dropped = 0;
+
+  /** @param selectors lines to watch; nothing that matches nothing is a fault here */
+  constructor(chips: readonly ChipLines[], selectors: readonly string[], write: (text: string) => void) {
+    this.#write = write;
+    for (const selector of selectors) {
+      for (const { line } of selectLines(chips, [selector], true)) {
+        if (this.#handles.some((handle) => handle.line === line)) continue;
+        this.#handles.push(line.lines.open(line.offset, this, this.#handles.length, 'read'));
+      }
+    }
+    for (const handle of this.#handles) handle.watch(true);
+  }
+
+  interrupt(): void {
+    // Watches edges; has no interrupt.
+  }
+
+  edge(handle: LineHandle, level: number, edge: Edge): void {
+    const { timestampNs } = edge;
+    const second = Number(timestampNs / 1_000_000_000n);
+    if (second !== this.#second) {
+      if (this.#dropped > 0) this.#write(`${this.#dropped} more level changes were not logged\n`);
+      this.#second = second;
+      this.#written = 0;
+      this.#dropped = 0;
+    }
+    if (this.#written >= MAX_LINES_PER_SECOND) {
+      this.#dropped++;
+      return;
+    }
+    this.#written++;
+    const fraction = String(timestampNs % 1_000_000_000n).padStart(9, '0');
+    const what = level === 1 ? 'rising' : 'falling';
+    const output = handle.line.direction === DIRECTION_OUT ? '\toutput' : '';
+    this.#write(`${second}.${fraction}\t${what}\t"${handle.line.path}"${output}\n`);
+  }
+
+  /** Idempotent. */
+  close(): void {
+    for (const handle of this.#handles.splice(0)) handle.close();
+  }
+}

@@ -1,0 +1,51 @@
+import { Coprocessor } from '../coprocessor/coprocessor.ts';
+import { VirtioGpioChip, WANTED_FEATURES } from '../coprocessor/dialects/virtio-gpio.ts';
+import type { Log } from '../coprocessor/log.ts';
+import type { ChipConfig, CoprocessorConfig } from '../config/config.ts';
+import type { Chip } from '../gpio/chip.ts';
+import { SimulatedChip } from '../testing/simulated-chip.ts';
+import type { Poller } from '../virtqueue/poller.ts';
+import { VIRTIO_ID_GPIO } from '../wire/virtio-gpio.ts';
+
+/** Starts a co-processor as configured. */
+export async function startCoprocessor(name: string, config: CoprocessorConfig, vdevs: readonly number[], onLog: Log): Promise<Coprocessor> {
+  const { memory, resourceTable, doorbell, exec, startTimeoutMs, takeOver } = config;
+  const coprocessor = new Coprocessor({
+    name,
+    memory,
+    resourceTable,
+    doorbell,
+    exec,
+    startTimeoutMs,
+    takeOver,
+    vdevs,
+    onLog,
+  });
+  try {
+    await coprocessor.start();
+  } catch (error) {
+    await coprocessor.close();
+    throw error;
+  }
+  return coprocessor;
+}
+
+/** Opens a chip as configured; `coprocessor` is the one that it names. */
+export async function openChip(
+  name: string,
+  config: ChipConfig,
+  coprocessor: { readonly running: Coprocessor; readonly requestTimeoutMs: number } | undefined,
+  poller: Poller,
+): Promise<Chip> {
+  if (config.type === 'sim') return new SimulatedChip(name, config.lines);
+  if (coprocessor === undefined) throw new Error(`chip ${name}: co-processor ${config.coprocessor} does not run`);
+  const { running, requestTimeoutMs } = coprocessor;
+  const vdev = running.bindVdev(config.vdev, VIRTIO_ID_GPIO, WANTED_FEATURES);
+  try {
+    return await VirtioGpioChip.open(vdev, { name, where: running.name, poller, requestTimeoutMs });
+  } catch (error) {
+    vdev.fail(error instanceof Error ? error.message : String(error));
+    vdev.close();
+    throw error;
+  }
+}

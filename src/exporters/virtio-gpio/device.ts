@@ -1,0 +1,186 @@
+import type { Chip } from '../../gpio/chip.ts';
+import type { LineConsumer, LineHandle } from '../../gpio/line-handle.ts';
+import type { SelectedLine } from '../../gpio/line-selection.ts';
+import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
+import type { Pollable, Poller } from '../../virtqueue/poller.ts';
+import {
+  EVENT_QUEUE,
+  encodeConfig,
+  encodeNames,
+  REQUEST_QUEUE,
+  VIRTIO_GPIO_F_IRQ,
+} from '../../wire/virtio-gpio.ts';
+import { FEATURE_EVENT_IDX, FEATURE_INDIRECT_DESC, FEATURE_VERSION_1 } from '../../wire/vring.ts';
+import { DeviceCounters } from './counters.ts';
+import { EventService } from './event-service.ts';
+import { RequestService } from './request-service.ts';
+
+/** Feature bits that every exported device offers. */
+export const DEVICE_FEATURES =
+  (1n << BigInt(VIRTIO_GPIO_F_IRQ)) |
+  (1n << BigInt(FEATURE_INDIRECT_DESC)) |
+  (1n << BigInt(FEATURE_EVENT_IDX)) |
+  (1n << BigInt(FEATURE_VERSION_1));
+
+export const QUEUE_COUNT = 2;
+
+/** Requests or buffers taken in one pass, so that no guest starves the others. */
+const BATCH = 64;
+
+export type Log = (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void;
+
+export interface VirtioGpioDeviceOptions {
+  /** The guest's name, as in `guest vm1`. */
+  readonly name: string;
+  readonly lines: readonly SelectedLine[];
+  readonly poller: Poller;
+  /** How long to keep looking at the rings after serving them, in microseconds; 0 = wait for a kick at once. */
+  readonly pollUs: number;
+  readonly onLog: Log;
+}
+
+/**
+ * A virtio-gpio device (virtio 1.2, section 5.18) whose lines are lines of our chips: one consumer of them. Knows nothing of
+ * the transport, which gives it rings, tells it of kicks, and is told when a ring wants a call.
+ */
+export class VirtioGpioDevice implements LineConsumer, Pollable {
+  readonly name: string;
+  readonly config: Uint8Array;
+  readonly pollUs: number;
+  readonly counters: DeviceCounters;
+  readonly #handles: readonly LineHandle[];
+  readonly #chips: readonly Chip[];
+  readonly #poller: Poller;
+  readonly #requests: RequestService;
+  readonly #events: EventService;
+  readonly #calls: ((() => void) | null)[] = [null, null];
+  readonly #onLog: Log;
+  /** A ring turned out to be untrustworthy; the transport tells the guest. */
+  onBroken: ((queueIndex: number, reason: string) => void) | null = null;
+  #needsReset = false;
+
+  constructor(options: VirtioGpioDeviceOptions) {
+    this.name = `guest ${options.name}`;
+    this.#poller = options.poller;
+    this.pollUs = options.pollUs;
+    this.#onLog = options.onLog;
+    this.#handles = options.lines.map(({ line, access }, index) => line.lines.open(line.offset, this, index, access));
+    this.#chips = [...new Set(options.lines.map(({ line }) => line.lines.chip))];
+    const names = encodeNames(options.lines.map(({ name }) => name));
+    this.config = encodeConfig({ lineCount: this.#handles.length, namesSize: names.length });
+    this.counters = new DeviceCounters((reason) =>
+      this.#onLog('warn', `${this.name}: bad chain (${reason}); completed and counted, further ones only counted`),
+    );
+    this.#requests = new RequestService(this.#handles, names, this.counters, () => this.#poller.request(this));
+    this.#events = new EventService(this.#handles, this.counters);
+  }
+
+  get lineCount(): number {
+    return this.#handles.length;
+  }
+
+  /** A ring of the device became untrustworthy since the last reset. */
+  get needsReset(): boolean {
+    return this.#needsReset;
+  }
+
+  /** What the driver accepted (virtio feature bits). */
+  setFeatures(features: bigint): void {
+    this.#requests.hasIrq = (features & (1n << BigInt(VIRTIO_GPIO_F_IRQ))) !== 0n;
+  }
+
+  /**
+   * Attaches a ring, or takes it away (null). A taken ring has everything under way answered first.
+   * @param continues the ring goes on where it stopped, its event buffers are still ours
+   */
+  setQueue(index: number, queue: DeviceQueue | null, call: (() => void) | null, continues: boolean): void {
+    if (queue === null) this.#publish(index);
+    this.#calls[index] = call;
+    if (index === REQUEST_QUEUE) this.#requests.setQueue(queue);
+    else if (index === EVENT_QUEUE) this.#events.setQueue(queue, continues);
+    if (queue !== null) this.#poller.request(this);
+    else if (this.#requests.queue === null && this.#events.queue === null) this.#poller.remove(this);
+  }
+
+  /** Answers what is under way on a ring that is about to stop, visibly. */
+  settle(index: number): void {
+    if (index !== REQUEST_QUEUE) return;
+    this.#requests.settle();
+    this.#publish(index);
+  }
+
+  /** The guest kicked. */
+  kicked(): void {
+    this.#poller.wake(this);
+  }
+
+  /** Device reset: all of this guest's claims end. */
+  reset(): void {
+    this.#needsReset = false;
+    this.#events.reset();
+    const { queue } = this.#requests;
+    if (queue !== null) this.#requests.setQueue(queue);
+    for (const handle of this.#handles) handle.reset();
+    this.#flush();
+  }
+
+  interrupt(handle: LineHandle): void {
+    this.#events.interrupt(handle.index);
+    this.#poller.request(this);
+  }
+
+  disarmed(handle: LineHandle): void {
+    this.#events.disarmed(handle.index);
+    this.#poller.request(this);
+  }
+
+  poll(): boolean {
+    const count = this.#requests.poll(BATCH) + this.#events.poll(BATCH);
+    this.#flush();
+    this.#publish(REQUEST_QUEUE);
+    this.#publish(EVENT_QUEUE);
+    this.#check(REQUEST_QUEUE, this.#requests.queue);
+    this.#check(EVENT_QUEUE, this.#events.queue);
+    return count > 0;
+  }
+
+  #flush(): void {
+    for (let i = 0; i < this.#chips.length; i++) (this.#chips[i] as Chip).flush();
+  }
+
+  /** One index store and at most one call for everything that was returned since the last time. */
+  #publish(index: number): void {
+    const queue = index === REQUEST_QUEUE ? this.#requests.queue : this.#events.queue;
+    if (queue?.publish()) this.#calls[index]?.();
+  }
+
+  #check(index: number, queue: DeviceQueue | null): void {
+    if (queue === null || queue.broken === null) return;
+    const reason = queue.broken;
+    this.#needsReset = true;
+    this.#onLog('error', `${this.name}: queue ${index} stopped: ${reason}`);
+    this.setQueue(index, null, null, false);
+    this.onBroken?.(index, reason);
+  }
+
+  disableNotifications(): void {
+    this.#requests.queue?.disableKicks();
+    this.#events.queue?.disableKicks();
+  }
+
+  enableNotifications(): boolean {
+    const requests = this.#requests.queue;
+    const events = this.#events.queue;
+    requests?.enableKicks();
+    events?.enableKicks();
+    return (requests?.hasWork() ?? false) || (events?.hasWork() ?? false);
+  }
+
+  /** Gives all lines back; idempotent. */
+  close(): void {
+    this.#requests.setQueue(null);
+    this.#events.setQueue(null, false);
+    this.#poller.remove(this);
+    for (const handle of this.#handles) handle.close();
+  }
+}

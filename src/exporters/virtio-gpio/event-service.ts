@@ -1,0 +1,126 @@
+import { IRQ_NONE } from '../../gpio/chip.ts';
+import type { LineHandle } from '../../gpio/line-handle.ts';
+import { CHAIN_FAULTS, type DescriptorChain, FAULT_NONE } from '../../virtqueue/descriptor-chain.ts';
+import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
+import { EVENT_INVALID, EVENT_REQUEST_SIZE, EVENT_RESPONSE_SIZE, EVENT_VALID } from '../../wire/virtio-gpio.ts';
+import type { DeviceCounters } from './counters.ts';
+
+/**
+ * The eventq of an exported device (virtio 1.2, section 5.18.7): a buffer that lies here for a line unmasks its interrupt,
+ * returning it is the interrupt. The rules themselves are gpio/interrupt.ts.
+ */
+export class EventService {
+  queue: DeviceQueue | null = null;
+  readonly #handles: readonly LineHandle[];
+  readonly #counters: DeviceCounters;
+  /** The buffer that lies here for each line. */
+  readonly #held: (DescriptorChain | null)[];
+
+  constructor(handles: readonly LineHandle[], counters: DeviceCounters) {
+    this.#handles = handles;
+    this.#counters = counters;
+    this.#held = new Array<DescriptorChain | null>(handles.length).fill(null);
+  }
+
+  /** Forgets the buffers: the driver starts anew. */
+  reset(): void {
+    this.#held.fill(null);
+  }
+
+  /**
+   * Serves another ring. Buffers that lie here stay with their lines when the ring goes on where it stopped (`continues`);
+   * they are looked up again, as the memory may be mapped anew.
+   */
+  setQueue(queue: DeviceQueue | null, continues: boolean): void {
+    this.queue = queue;
+    if (!continues) return this.reset();
+    if (queue === null) return;
+    for (const [gpio, held] of this.#held.entries()) {
+      if (held === null) continue;
+      const { interrupt } = this.#handles[gpio] as LineHandle;
+      const chain = queue.adopt(held.head);
+      const usable = chain !== null && chain.fault === FAULT_NONE && chain.writableBytes >= EVENT_RESPONSE_SIZE;
+      this.#held[gpio] = usable ? chain : null;
+      interrupt.armed = usable && interrupt.type !== IRQ_NONE;
+      // What happened while the ring stood still.
+      if (usable && interrupt.type === IRQ_NONE) this.disarmed(gpio);
+      else if (usable && (this.#handles[gpio] as LineHandle).arm()) {
+        interrupt.armed = false;
+        this.interrupt(gpio);
+      }
+    }
+  }
+
+  /** Takes at most `budget` buffers. @returns how many */
+  poll(budget: number): number {
+    const { queue } = this;
+    if (queue === null) return 0;
+    let count = 0;
+    while (count < budget) {
+      const chain = queue.pop();
+      if (chain === null) break;
+      count++;
+      this.#take(queue, chain);
+    }
+    return count;
+  }
+
+  #take(queue: DeviceQueue, chain: DescriptorChain): void {
+    if (chain.fault !== FAULT_NONE) {
+      this.#counters.bad(CHAIN_FAULTS[chain.fault] as string);
+      queue.push(chain, 0);
+      return;
+    }
+    if (chain.writableBytes < EVENT_RESPONSE_SIZE) {
+      this.#counters.bad('no-room-for-event');
+      queue.push(chain, 0);
+      return;
+    }
+    if (chain.readableBytes < EVENT_REQUEST_SIZE) {
+      this.#counters.bad('short-event-request');
+      return this.#give(chain, EVENT_INVALID);
+    }
+    const gpio = chain.readU16(0);
+    const handle = this.#handles[gpio];
+    if (handle === undefined) {
+      this.#counters.bad('line-out-of-range');
+      return this.#give(chain, EVENT_INVALID);
+    }
+    // For a line whose interrupt is not enabled, or a second buffer for one that has one.
+    if (handle.interrupt.type === IRQ_NONE || this.#held[gpio] !== null) return this.#give(chain, EVENT_INVALID);
+    if (handle.arm()) {
+      this.#counters.interrupts++;
+      return this.#give(chain, EVENT_VALID);
+    }
+    this.#held[gpio] = chain;
+  }
+
+  /** Delivers an interrupt of a line that was armed. */
+  interrupt(gpio: number): void {
+    if (this.queue === null) {
+      // The ring stands still, its buffers wait for it to go on.
+      (this.#handles[gpio] as LineHandle).interrupt.latched = true;
+      return;
+    }
+    this.#return(gpio, EVENT_VALID);
+    this.#counters.interrupts++;
+  }
+
+  /** The line's interrupt was disabled: its buffer goes back as INVALID. */
+  disarmed(gpio: number): void {
+    this.#return(gpio, EVENT_INVALID);
+  }
+
+  #return(gpio: number, status: number): void {
+    const chain = this.#held[gpio];
+    if (!chain || this.queue === null) return;
+    this.#held[gpio] = null;
+    this.#give(chain, status);
+  }
+
+  #give(chain: DescriptorChain, status: number): void {
+    if (status === EVENT_INVALID) this.#counters.invalidEvents++;
+    chain.writeU8(0, status);
+    this.queue?.push(chain, EVENT_RESPONSE_SIZE);
+  }
+}

@@ -1,0 +1,200 @@
+import { type Completion, RESULT_OK } from '../../gpio/chip.ts';
+import type { LineHandle } from '../../gpio/line-handle.ts';
+import { CHAIN_FAULTS, type DescriptorChain, FAULT_NONE } from '../../virtqueue/descriptor-chain.ts';
+import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
+import {
+  MSG_GET_DIRECTION,
+  MSG_GET_LINE_NAMES,
+  MSG_GET_VALUE,
+  MSG_SET_DIRECTION,
+  MSG_SET_IRQ_TYPE,
+  MSG_SET_VALUE,
+  REQUEST_GPIO_OFFSET,
+  REQUEST_SIZE,
+  REQUEST_TYPE_OFFSET,
+  REQUEST_VALUE_OFFSET,
+  RESPONSE_SIZE,
+  STATUS_ERR,
+  STATUS_OK,
+} from '../../wire/virtio-gpio.ts';
+import type { DeviceCounters } from './counters.ts';
+
+const HEADS = 0x10000;
+/** Generations after which tokens repeat: keeps them small integers. */
+const GENERATIONS = 0x2000;
+
+/**
+ * The requestq of an exported device (virtio 1.2, section 5.18.6): requests of one line are processed and answered in
+ * order, those of different lines overtake each other. A request that can be answered at once is, in the same pass.
+ */
+export class RequestService implements Completion {
+  queue: DeviceQueue | null = null;
+  /** Whether the driver negotiated VIRTIO_GPIO_F_IRQ. */
+  hasIrq = false;
+  readonly #handles: readonly LineHandle[];
+  readonly #names: Uint8Array;
+  readonly #counters: DeviceCounters;
+  /** Called when an answer came outside of a pass, so that one is made. */
+  readonly #onLateAnswer: () => void;
+  /** Requests under way, by the head of their chain. */
+  #open: (DescriptorChain | undefined)[] = [];
+  #lineOfHead = new Int32Array(0);
+  /** Requests that wait for their line, linked by head; -1 ends a list. */
+  #nextOfHead = new Int32Array(0);
+  readonly #busy: Uint8Array;
+  readonly #firstWaiting: Int32Array;
+  readonly #lastWaiting: Int32Array;
+  #generation = 0;
+  #inPass = false;
+
+  constructor(handles: readonly LineHandle[], names: Uint8Array, counters: DeviceCounters, onLateAnswer: () => void) {
+    this.#handles = handles;
+    this.#names = names;
+    this.#counters = counters;
+    this.#onLateAnswer = onLateAnswer;
+    this.#busy = new Uint8Array(handles.length);
+    this.#firstWaiting = new Int32Array(handles.length).fill(-1);
+    this.#lastWaiting = new Int32Array(handles.length).fill(-1);
+  }
+
+  /** Serves a new ring; null = none. Answers still to come for the old one are dropped: {@link settle} first. */
+  setQueue(queue: DeviceQueue | null): void {
+    this.#generation = (this.#generation + 1) % GENERATIONS;
+    this.queue = queue;
+    const size = queue?.size ?? 0;
+    this.#open = new Array(size);
+    this.#lineOfHead = new Int32Array(size);
+    this.#nextOfHead = new Int32Array(size).fill(-1);
+    this.#busy.fill(0);
+    this.#firstWaiting.fill(-1);
+    this.#lastWaiting.fill(-1);
+  }
+
+  /** Answers everything under way with ERR: the ring is about to stop, and an index cannot say what is still open. */
+  settle(): void {
+    const { queue } = this;
+    if (queue === null) return;
+    for (let head = 0; head < this.#open.length; head++) {
+      const chain = this.#open[head];
+      if (chain === undefined) continue;
+      this.#open[head] = undefined;
+      this.#answer(chain, STATUS_ERR, 0);
+    }
+    this.setQueue(queue);
+  }
+
+  /** Takes at most `budget` requests. @returns how many */
+  poll(budget: number): number {
+    const { queue } = this;
+    if (queue === null) return 0;
+    let count = 0;
+    this.#inPass = true;
+    while (count < budget) {
+      const chain = queue.pop();
+      if (chain === null) break;
+      count++;
+      this.#take(queue, chain);
+    }
+    this.#inPass = false;
+    return count;
+  }
+
+  #take(queue: DeviceQueue, chain: DescriptorChain): void {
+    this.#counters.requests++;
+    if (chain.fault !== FAULT_NONE) {
+      this.#counters.bad(CHAIN_FAULTS[chain.fault] as string);
+      queue.push(chain, 0);
+      return;
+    }
+    if (chain.writableBytes < RESPONSE_SIZE) {
+      this.#counters.bad('no-room-for-response');
+      chain.writeU8(0, STATUS_ERR);
+      queue.push(chain, chain.writableBytes);
+      return;
+    }
+    if (chain.readableBytes < REQUEST_SIZE) {
+      this.#counters.bad('short-request');
+      return this.#answer(chain, STATUS_ERR, 0);
+    }
+    if (chain.readU16(REQUEST_TYPE_OFFSET) === MSG_GET_LINE_NAMES) return this.#answerNames(queue, chain);
+    const gpio = chain.readU16(REQUEST_GPIO_OFFSET);
+    if (gpio >= this.#handles.length) {
+      this.#counters.bad('line-out-of-range');
+      return this.#answer(chain, STATUS_ERR, 0);
+    }
+    this.#lineOfHead[chain.head] = gpio;
+    this.#open[chain.head] = chain;
+    if (this.#busy[gpio] === 0) return this.#process(chain, gpio);
+    this.#nextOfHead[chain.head] = -1;
+    const last = this.#lastWaiting[gpio] as number;
+    if (last < 0) this.#firstWaiting[gpio] = chain.head;
+    else this.#nextOfHead[last] = chain.head;
+    this.#lastWaiting[gpio] = chain.head;
+  }
+
+  #process(chain: DescriptorChain, gpio: number): void {
+    const handle = this.#handles[gpio] as LineHandle;
+    const type = chain.readU16(REQUEST_TYPE_OFFSET);
+    const value = chain.readU32(REQUEST_VALUE_OFFSET);
+    const token = this.#generation * HEADS + chain.head;
+    this.#busy[gpio] = 1;
+    switch (type) {
+      case MSG_SET_VALUE:
+        return handle.setValue(value, this, token);
+      case MSG_GET_VALUE:
+        return handle.getValue(this, token);
+      case MSG_GET_DIRECTION:
+        return handle.getDirection(this, token);
+      case MSG_SET_DIRECTION:
+        return handle.setDirection(value, this, token);
+      case MSG_SET_IRQ_TYPE:
+        if (this.hasIrq) return handle.setIrqType(value, this, token);
+        this.#counters.bad('irq-not-negotiated');
+        break;
+      default:
+        this.#counters.bad('unknown-type');
+    }
+    this.complete(token, -1, 0);
+  }
+
+  complete(token: number, result: number, value: number): void {
+    if (Math.floor(token / HEADS) !== this.#generation) return;
+    const head = token % HEADS;
+    const chain = this.#open[head];
+    if (chain === undefined) return;
+    this.#open[head] = undefined;
+    if (result === RESULT_OK) this.#answer(chain, STATUS_OK, value);
+    else this.#answer(chain, STATUS_ERR, 0);
+    const gpio = this.#lineOfHead[head] as number;
+    this.#busy[gpio] = 0;
+    const next = this.#firstWaiting[gpio] as number;
+    if (next >= 0) {
+      const after = this.#nextOfHead[next] as number;
+      this.#firstWaiting[gpio] = after;
+      if (after < 0) this.#lastWaiting[gpio] = -1;
+      this.#process(this.#open[next] as DescriptorChain, gpio);
+    }
+    if (!this.#inPass) this.#onLateAnswer();
+  }
+
+  /** All fields of the response are set, also with ERR (virtio 1.2, section 5.18.6.8). */
+  #answer(chain: DescriptorChain, status: number, value: number): void {
+    if (status !== STATUS_OK) this.#counters.errors++;
+    chain.writeU8(0, status);
+    chain.writeU8(1, value);
+    // The used length is exact whatever room there was: Linux compares it.
+    this.queue?.push(chain, RESPONSE_SIZE);
+  }
+
+  #answerNames(queue: DeviceQueue, chain: DescriptorChain): void {
+    const names = this.#names;
+    const gpio = chain.readU16(REQUEST_GPIO_OFFSET);
+    if (chain.writableBytes < 1 + names.length || gpio !== 0 || names.length === 0) {
+      this.#counters.bad('bad-names-request');
+      return this.#answer(chain, STATUS_ERR, 0);
+    }
+    chain.writeU8(0, STATUS_OK);
+    chain.write(1, names);
+    queue.push(chain, 1 + names.length);
+  }
+}

@@ -1,0 +1,112 @@
+import { closeSync, unlinkSync } from 'node:fs';
+import { acceptUnix, listenUnix, openPoll, POLL_READABLE, type PollHandle, statDescriptor } from '../../native.ts';
+import { VhostUserConnection } from './connection.ts';
+import type { Log, VirtioGpioDevice } from './device.ts';
+
+const EINVAL = 22;
+
+export interface VhostUserServerOptions {
+  readonly device: VirtioGpioDevice;
+  readonly onLog: Log;
+  /** Called when the front-end has gone. */
+  readonly onDisconnected?: () => void;
+}
+
+/** Serves one exported device: a Unix socket, one front-end at a time, as often as it comes back. */
+export class VhostUserServer {
+  readonly device: VirtioGpioDevice;
+  readonly #onLog: Log;
+  readonly #onDisconnected: () => void;
+  #path: string | null = null;
+  #listenFd = -1;
+  #poll: PollHandle | null = null;
+  #connection: VhostUserConnection | null = null;
+
+  constructor(options: VhostUserServerOptions) {
+    this.device = options.device;
+    this.#onLog = options.onLog;
+    this.#onDisconnected = options.onDisconnected ?? (() => {});
+  }
+
+  get connected(): boolean {
+    return this.#connection !== null;
+  }
+
+  /**
+   * Listens at a path (mode 0600).
+   * @throws NativeError when the socket cannot be made there
+   */
+  listen(path: string): void {
+    this.#listenOn(listenUnix(path, 0o600));
+    this.#path = path;
+  }
+
+  /**
+   * Serves an inherited descriptor: a listening socket, or a connected one (vhost-user.rst, "Backend program conventions").
+   * @returns whether it is a listening one
+   * @throws NativeError when the descriptor is no socket
+   */
+  serveDescriptor(fd: number): boolean {
+    const { kind } = statDescriptor(fd);
+    if (kind !== 'socket') throw new Error(`descriptor ${fd} is not a socket (${kind})`);
+    const accepted = acceptUnix(fd);
+    if (accepted === -EINVAL) {
+      this.#connect(fd);
+      return false;
+    }
+    if (accepted >= 0) this.#connect(accepted);
+    this.#listenOn(fd);
+    return true;
+  }
+
+  #listenOn(fd: number): void {
+    this.#listenFd = fd;
+    this.#poll = openPoll(fd, POLL_READABLE, () => this.#accept());
+  }
+
+  #accept(): void {
+    for (;;) {
+      const fd = acceptUnix(this.#listenFd);
+      if (fd < 0) return;
+      // The old front-end may be gone without our having read so.
+      this.#connection?.read();
+      if (this.#connection !== null) {
+        this.#onLog('warn', `${this.device.name}: second connection refused: a front-end is connected already`);
+        closeSync(fd);
+        continue;
+      }
+      this.#connect(fd);
+    }
+  }
+
+  #connect(fd: number): void {
+    this.#onLog('info', `${this.device.name}: front-end connected`);
+    this.#connection = new VhostUserConnection({
+      fd,
+      device: this.device,
+      onLog: this.#onLog,
+      onClosed: () => {
+        this.#connection = null;
+        this.#onDisconnected();
+      },
+    });
+  }
+
+  /** Ends the connection, removes the socket, closes the device; idempotent. */
+  close(): void {
+    this.#poll?.close();
+    this.#poll = null;
+    if (this.#listenFd >= 0) closeSync(this.#listenFd);
+    this.#listenFd = -1;
+    if (this.#path !== null) {
+      try {
+        unlinkSync(this.#path);
+      } catch {
+        // Somebody removed it before us: that is what was wanted.
+      }
+    }
+    this.#path = null;
+    this.#connection?.close();
+    this.device.close();
+  }
+}

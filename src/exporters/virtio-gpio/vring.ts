@@ -1,0 +1,214 @@
+import { closeSync } from 'node:fs';
+import { openPoll, POLL_READABLE, type PollHandle, setNonBlocking, signalDescriptor } from '../../native.ts';
+import { DeviceQueue } from '../../virtqueue/device-queue.ts';
+import { isQueueSize } from '../../wire/vring.ts';
+import type { VirtioGpioDevice } from './device.ts';
+import type { GuestMemory } from './guest-memory.ts';
+
+/** A front-end that gives no kick descriptor wants the ring to be looked at from time to time. */
+const KICKLESS_INTERVAL_MS = 1;
+
+/** The front-end's numbers for a vring make no sense. */
+export class VringError extends Error {
+  readonly code = 'ERR_VRING';
+  constructor(index: number, message: string) {
+    super(`vring ${index}: ${message}`);
+    this.name = 'VringError';
+  }
+}
+
+export interface VringAddresses {
+  readonly descriptor: bigint;
+  readonly available: bigint;
+  readonly used: bigint;
+}
+
+/**
+ * One vring as the vhost-user messages set it up (vhost-user.rst, "Ring states"): started by SET_VRING_KICK, stopped by
+ * GET_VRING_BASE; enabled and disabled apart from that. Owns its kick, call and error descriptors.
+ */
+export class Vring {
+  readonly index: number;
+  enabled = false;
+  readonly #device: VirtioGpioDevice;
+  readonly #memory: GuestMemory;
+  #size = 0;
+  #addresses: VringAddresses | null = null;
+  /** Where the available ring goes on at the next start. */
+  #base = 0;
+  #eventIdx = false;
+  #indirect = false;
+  #kickFd = -1;
+  #callFd = -1;
+  #errFd = -1;
+  #kick: PollHandle | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #started = false;
+  #queue: DeviceQueue | null = null;
+  /** Indices at which the ring stood when its queue was taken away, to tell a continuation from a new driver. */
+  #stoppedAt: { readonly nextAvailable: number; readonly nextUsed: number } | null = null;
+  readonly #call = (): void => {
+    if (this.#callFd >= 0) signalDescriptor(this.#callFd);
+  };
+
+  constructor(index: number, device: VirtioGpioDevice, memory: GuestMemory) {
+    this.index = index;
+    this.#device = device;
+    this.#memory = memory;
+  }
+
+  get started(): boolean {
+    return this.#started;
+  }
+
+  setSize(size: number): void {
+    if (!isQueueSize(size)) {
+      throw new VringError(this.index, `SET_VRING_NUM with ${size}; a power of two from 1 to 32768 is needed`);
+    }
+    this.#size = size;
+  }
+
+  setBase(base: number): void {
+    if (base > 0xffff) throw new VringError(this.index, `SET_VRING_BASE with ${base}; an index is 16 bits`);
+    this.#base = base;
+  }
+
+  setAddresses(addresses: VringAddresses): void {
+    for (const [what, address] of Object.entries(addresses)) {
+      if (address > BigInt(Number.MAX_SAFE_INTEGER) || this.#memory.user.find(Number(address), 1) === null) {
+        throw new VringError(this.index, `${what} address 0x${address.toString(16)} is in no memory region`);
+      }
+    }
+    this.#addresses = addresses;
+  }
+
+  /** EVENT_IDX and INDIRECT_DESC as negotiated; a ring that runs goes on with them. */
+  setFeatures(eventIdx: boolean, indirect: boolean): void {
+    if (eventIdx === this.#eventIdx && indirect === this.#indirect) return;
+    this.detach();
+    this.#eventIdx = eventIdx;
+    this.#indirect = indirect;
+    this.attach();
+  }
+
+  /** SET_VRING_KICK: takes the descriptor (-1: none, the ring is looked at in an interval) and starts the ring. */
+  start(kickFd: number): void {
+    this.#closeKick();
+    this.#kickFd = kickFd;
+    if (kickFd >= 0) this.#kick = openPoll(kickFd, POLL_READABLE, () => this.#kicked(), true);
+    else this.#timer = setInterval(() => this.#kicked(), KICKLESS_INTERVAL_MS);
+    this.detach();
+    // A new driver after a broken ring, from a front-end that has no message for a reset.
+    if (this.index === 0 && this.#base === 0 && this.#device.needsReset) this.#device.reset();
+    this.#started = true;
+    this.attach();
+  }
+
+  #kicked(): void {
+    if (this.#queue !== null) this.#device.kicked();
+  }
+
+  /** GET_VRING_BASE: stops the ring and tells where it stood. It does not reset anything. */
+  stop(): number {
+    if (this.#queue !== null) this.#device.settle(this.index);
+    this.detach();
+    this.#started = false;
+    this.#closeKick();
+    return this.#base;
+  }
+
+  setEnabled(enabled: boolean): void {
+    this.enabled = enabled;
+    if (enabled) this.attach();
+    else this.detach();
+  }
+
+  setCall(fd: number): void {
+    // Whatever kind of descriptor it is (eventfd, pipe, socket), a full one must not stop us.
+    if (fd >= 0) setNonBlocking(fd);
+    if (this.#callFd >= 0) closeSync(this.#callFd);
+    this.#callFd = fd;
+    // A call that the old descriptor swallowed must not be lost; a spurious one is harmless.
+    if (this.#queue !== null) this.#call();
+  }
+
+  setErr(fd: number): void {
+    if (fd >= 0) setNonBlocking(fd);
+    if (this.#errFd >= 0) closeSync(this.#errFd);
+    this.#errFd = fd;
+  }
+
+  /** The ring is untrustworthy: the front-end is told through its error descriptor. */
+  broken(): void {
+    this.#queue = null;
+    if (this.#errFd >= 0) signalDescriptor(this.#errFd);
+  }
+
+  /** Gives the device its queue when everything is there: started, enabled, sized, placed. */
+  attach(): void {
+    if (!this.#started || !this.enabled || this.#queue !== null || this.#device.needsReset) return;
+    if (this.#size === 0 || this.#addresses === null) {
+      throw new VringError(this.index, 'started before SET_VRING_NUM and SET_VRING_ADDR');
+    }
+    const { descriptor, available, used } = this.#addresses;
+    const queue = new DeviceQueue({
+      memory: this.#memory.guest,
+      ringMemory: this.#memory.user,
+      size: this.#size,
+      descriptorAddress: Number(descriptor),
+      availableAddress: Number(available),
+      usedAddress: Number(used),
+      eventIdx: this.#eventIdx,
+      indirect: this.#indirect,
+      nextAvailable: this.#base,
+    });
+    const before = this.#stoppedAt;
+    const continues =
+      before !== null && before.nextAvailable === queue.nextAvailable && before.nextUsed === queue.nextUsed;
+    // A ring that begins at 0 and does not continue is a new driver's: what the last one claimed ends here. Not every
+    // front-end says so (User-Mode Linux only disables its rings; STATUS is optional).
+    if (this.index === 0 && !continues && queue.nextAvailable === 0 && queue.nextUsed === 0) this.#device.reset();
+    this.#queue = queue;
+    this.#device.setQueue(this.index, queue, this.#call, continues);
+  }
+
+  /** Takes the queue from the device; it goes on from the same place with {@link attach}. */
+  detach(): void {
+    const queue = this.#queue;
+    if (queue === null) return;
+    this.#device.settle(this.index);
+    this.#queue = null;
+    this.#device.setQueue(this.index, null, null, true);
+    this.#base = queue.nextAvailable;
+    this.#stoppedAt = { nextAvailable: queue.nextAvailable, nextUsed: queue.nextUsed };
+  }
+
+  /** Device reset: nothing of the old driver's ring holds. */
+  reset(): void {
+    this.detach();
+    this.#started = false;
+    this.#stoppedAt = null;
+    this.#base = 0;
+    this.#closeKick();
+  }
+
+  #closeKick(): void {
+    this.#kick?.close();
+    this.#kick = null;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    if (this.#kickFd >= 0) closeSync(this.#kickFd);
+    this.#kickFd = -1;
+  }
+
+  /** Gives everything back; idempotent. */
+  close(): void {
+    this.detach();
+    this.#started = false;
+    this.#closeKick();
+    if (this.#callFd >= 0) closeSync(this.#callFd);
+    if (this.#errFd >= 0) closeSync(this.#errFd);
+    this.#callFd = -1;
+    this.#errFd = -1;
+  }
+}
