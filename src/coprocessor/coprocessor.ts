@@ -120,13 +120,10 @@ export class Coprocessor {
       isRechecked: doorbellOptions.type !== 'eventfd',
     });
     const table = readTable(location, memory);
-    this.#running = {
-      memory,
-      doorbell,
-      location,
-      buffers: new BufferMemory(memory, location.deviceAddress),
-    };
-    await this.#resetAbandoned(this.#running, table);
+    const buffers = new BufferMemory(memory, location.deviceAddress);
+    const running = { memory, doorbell, location, buffers };
+    await this.#resetAbandoned(running, table);
+    this.#running = running;
   }
 
   /** Resets vdevs that a driver gave up, and with `takeOver` those that somebody drives. */
@@ -243,7 +240,8 @@ export class Coprocessor {
 
   #called(notifyId: number): void {
     this.#wait.called(notifyId);
-    for (let i = 0; i < this.#bound.length; i++) {
+    // Backwards: a vdev may be closed, and so be taken out, by what its call brings.
+    for (let i = this.#bound.length - 1; i >= 0; i--) {
       const vdev = this.#bound[i] as RemoteprocVdev;
       if (vdev.isMeant(notifyId)) vdev.called();
     }

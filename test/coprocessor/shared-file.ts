@@ -55,8 +55,8 @@ export class SharedFile {
   readonly log: string[] = [];
   readonly #region;
 
-  constructor(entries: readonly ResourceEntry[] = [BUFFER, vdevEntry()], sizeBytes = SIZE) {
-    this.path = zeroFile(join(scratchFolder(), 'ram'), sizeBytes);
+  constructor(entries: readonly ResourceEntry[] = [BUFFER, vdevEntry()]) {
+    this.path = zeroFile(join(scratchFolder(), 'ram'), SIZE);
     this.writeTable(entries);
     this.#region = openMemory({ type: 'file', path: this.path, deviceAddress: BASE });
     this.memory = new DeviceMemory([this.#region]);

@@ -89,6 +89,26 @@ describe('binding a vdev', () => {
     await vi.waitFor(() => expect([onGpio.calls, onRpmsg.calls]).toEqual([2, 2]));
   });
 
+  it('is called also when another one goes because of the same call', async () => {
+    const other = vdevEntry({
+      notifyid: 5,
+      vrings: vdevEntry().vrings.map((vring) => ({ ...vring, notifyid: 1 })),
+    });
+    const { coprocessor, fd } = await running([BUFFER, vdevEntry(), carveout1(), other]);
+    const [first, second] = [coprocessor.bindVdev(0, 41, 0), coprocessor.bindVdev(1, 41, 0)];
+    const calls: string[] = [];
+    first.onCall(() => {
+      calls.push('first');
+      first.close();
+    });
+    second.onCall(() => {
+      calls.push('second');
+      second.close();
+    });
+    call(fd, 1);
+    await vi.waitFor(() => expect(calls.sort()).toEqual(['first', 'second']));
+  });
+
   it('is reset by close, once, and what was chosen is forgotten', async () => {
     const { shared, coprocessor, fd } = await running();
     const vdev = coprocessor.bindVdev(0, 41, 1);
