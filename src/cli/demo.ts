@@ -16,10 +16,10 @@ vrings that it shares, and offers its 16 lines to one guest.
                          hub's outside world); default: in $XDG_RUNTIME_DIR or /tmp
 ${TUNING_USAGE}  -h, --help             this text
 `,
-  run(args, io) {
+  async run(args, io) {
     const { values } = parseArgs({ args: [...args], options: { dir: { type: 'string' }, ...TUNING_OPTIONS } });
     const { config, pinsSocket, guestSocket } = demoConfig(values.dir ?? defaultDemoFolder());
-    tuneProcess(values);
+    await tuneProcess(values);
     const hint = `guest:   connect a vhost-user front-end of device type GPIO to ${guestSocket}
 outside: node examples/sensor-hub/pins.mjs ${pinsSocket} set IMU_INT 1
 `;

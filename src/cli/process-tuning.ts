@@ -1,4 +1,3 @@
-import { lockMemory, setRealtimePriority } from '../libc.ts';
 import { UsageError } from './command.ts';
 
 /** Options of the commands that serve guests, for parseArgs. */
@@ -13,7 +12,13 @@ export const TUNING_USAGE = `  --lock-memory          keep all memory resident (
 `;
 
 /** Does what {@link TUNING_OPTIONS} ask for. */
-export function tuneProcess(values: { readonly 'lock-memory'?: boolean; readonly realtime?: string }): void {
+export async function tuneProcess(values: {
+  readonly 'lock-memory'?: boolean;
+  readonly realtime?: string;
+}): Promise<void> {
+  if (values['lock-memory'] !== true && values.realtime === undefined) return;
+  // Loaded only when asked for: ffi-napi does not exist for every platform.
+  const { lockMemory, setRealtimePriority } = await import('../libc.ts');
   if (values['lock-memory'] === true) lockMemory();
   if (values.realtime === undefined) return;
   const priority = Number(values.realtime);

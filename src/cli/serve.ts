@@ -16,13 +16,13 @@ level change. The log is on standard error. SIGTERM and SIGINT end it.
   -c, --config=FILE      configuration (default: rproc-gpio.yaml); docs/config.md
 ${TUNING_USAGE}  -h, --help             this text
 `,
-  run(args, io) {
+  async run(args, io) {
     const { values } = parseArgs({
       args: [...args],
       options: { config: { type: 'string', short: 'c', default: 'rproc-gpio.yaml' }, ...TUNING_OPTIONS },
     });
     const config = loadConfig(values.config);
-    tuneProcess(values);
+    await tuneProcess(values);
     return runService({ config, configFile: values.config, io });
   },
 };

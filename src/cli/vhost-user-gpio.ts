@@ -25,7 +25,7 @@ ends quickly on SIGTERM.
   --print-capabilities   print the capabilities as JSON, and exit
 ${TUNING_USAGE}  -h, --help             this text
 `,
-  run(args, io) {
+  async run(args, io) {
     const { values } = parseArgs({
       args: [...args],
       options: {
@@ -49,7 +49,7 @@ ${TUNING_USAGE}  -h, --help             this text
     const pollUs = wholeNumber('--poll-us', values['poll-us'], 0, 1000);
     const fd = values.fd === undefined ? -1 : wholeNumber('--fd', values.fd, 3, 1_000_000);
     const { config, file } = chipConfig(values.chip);
-    tuneProcess(values);
+    await tuneProcess(values);
     if (socketPath === undefined) return serveDescriptor(config, fd, pollUs, io);
     return serveSocket(config, file, socketPath, pollUs, io);
   },

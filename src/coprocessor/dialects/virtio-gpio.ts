@@ -219,8 +219,9 @@ export class VirtioGpioChip implements Chip, Pollable {
   }
 
   close(): void {
-    this.#lost('closed');
+    // Nobody needs to be told of what they asked for.
     this.#listener = null;
+    this.#lost('closed');
     this.#vdev.close();
   }
 }
