@@ -17,5 +17,14 @@
       'defines': ['_GNU_SOURCE', 'NAPI_VERSION=8'],
       'cflags': ['-std=c11', '-Wall', '-Wextra', '-Wunused-parameter', '-Wshadow', '-Werror', '-fvisibility=hidden'],
     },
+    {
+      # The simulated hub of `rproc-gpio demo`: the firmware example, built for this machine.
+      'target_name': 'sensor-hub',
+      'type': 'executable',
+      'product_extension': '',
+      # All of them: the library is meant to be copied, and a port grows by files.
+      'sources': ['<!@(ls -1 examples/sensor-hub/lib/*.c examples/sensor-hub/host/*.c)'],
+      'cflags': ['-std=c11', '-Wall', '-Wextra', '-Werror'],
+    },
   ],
 }

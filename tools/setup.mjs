@@ -35,7 +35,12 @@ function run(command, args) {
 function step(name, inputs, outputs, action) {
   const wanted = digest(inputs);
   const stamp = join(stamps, name);
-  if (outputs.every((output) => existsSync(join(root, output))) && existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  if (
+    outputs.every((output) => existsSync(join(root, output))) &&
+    existsSync(stamp) &&
+    readFileSync(stamp, 'utf8') === wanted
+  )
+    return;
   process.stderr.write(`setup: ${name}\n`);
   action();
   mkdirSync(stamps, { recursive: true });
@@ -43,7 +48,9 @@ function step(name, inputs, outputs, action) {
 }
 
 function needTools() {
-  const missing = ['make', 'g++', 'python3'].filter((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0);
+  const missing = ['make', 'g++', 'python3'].filter(
+    (tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0,
+  );
   if (missing.length === 0) return;
   const packages = ['build-essential', 'python3'];
   if (process.getuid() === 0 && existsSync('/usr/bin/apt-get')) {
@@ -52,19 +59,36 @@ function needTools() {
     run('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...packages]);
     return;
   }
-  process.stderr.write(`setup: ${missing.join(', ')} missing. On Debian: sudo apt-get install ${packages.join(' ')}\n`);
+  process.stderr.write(
+    `setup: ${missing.join(', ')} missing. On Debian: sudo apt-get install ${packages.join(' ')}\n`,
+  );
   process.exit(1);
 }
 
 process.chdir(root);
 const manifest = [join(root, 'package.json'), join(root, 'package-lock.json')];
-const native = [...filesBelow('native', /\.[ch]$/), ...filesBelow('examples/sensor-hub/lib', /\.[ch]$/), ...filesBelow('examples/sensor-hub/host', /\.[ch]$/), join(root, 'binding.gyp')];
+const native = [
+  ...filesBelow('native', /\.[ch]$/),
+  ...filesBelow('examples/sensor-hub/lib', /\.[ch]$/),
+  ...filesBelow('examples/sensor-hub/host', /\.[ch]$/),
+  join(root, 'binding.gyp'),
+];
 needTools();
-step('dependencies', manifest, ['node_modules/typescript'], () => run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']));
+step('dependencies', manifest, ['node_modules/typescript'], () =>
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
+);
 step('addon and firmware', native, ['build/Release/rproc_gpio.node', 'build/Release/sensor-hub'], () =>
   run('npm', ['run', '--silent', 'install']),
 );
-step('TypeScript', [...filesBelow('src', /\.ts$/), join(root, 'tsconfig.json'), join(root, 'tsconfig.build.json')], ['dist/cli/main.js'], () => {
-  rmSync(join(root, 'dist'), { recursive: true, force: true });
-  execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], { cwd: root, stdio: ['ignore', 2, 2] });
-});
+step(
+  'TypeScript',
+  [...filesBelow('src', /\.ts$/), join(root, 'tsconfig.json'), join(root, 'tsconfig.build.json')],
+  ['dist/cli/main.js'],
+  () => {
+    rmSync(join(root, 'dist'), { recursive: true, force: true });
+    execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
+      cwd: root,
+      stdio: ['ignore', 2, 2],
+    });
+  },
+);

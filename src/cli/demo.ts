@@ -17,7 +17,10 @@ vrings that it shares, and offers its 16 lines to one guest.
 ${TUNING_USAGE}  -h, --help             this text
 `,
   async run(args, io) {
-    const { values } = parseArgs({ args: [...args], options: { dir: { type: 'string' }, ...TUNING_OPTIONS } });
+    const { values } = parseArgs({
+      args: [...args],
+      options: { dir: { type: 'string' }, ...TUNING_OPTIONS },
+    });
     const { config, pinsSocket, guestSocket } = demoConfig(values.dir ?? defaultDemoFolder());
     await tuneProcess(values);
     const hint = `guest:   connect a vhost-user front-end of device type GPIO to ${guestSocket}

@@ -2,9 +2,14 @@ import { readFileSync } from 'node:fs';
 import { type Command, type CommandIo, UsageError } from './command.ts';
 
 /** Loaded when they are called: `config check` needs no addon. */
-const COMMANDS: Readonly<Record<string, { readonly summary: string; load(): Promise<{ readonly command: Command }> }>> = {
+const COMMANDS: Readonly<
+  Record<string, { readonly summary: string; load(): Promise<{ readonly command: Command }> }>
+> = {
   serve: { summary: 'run the service as configured', load: () => import('./serve.ts') },
-  demo: { summary: 'run the service with a simulated sensor hub; needs no file', load: () => import('./demo.ts') },
+  demo: {
+    summary: 'run the service with a simulated sensor hub; needs no file',
+    load: () => import('./demo.ts'),
+  },
   'vhost-user-gpio': {
     summary: 'serve one chip to one guest, by the conventions of vhost-user back-ends',
     load: () => import('./vhost-user-gpio.ts'),
@@ -27,7 +32,11 @@ ${Object.entries(COMMANDS)
 
 /** What parseArgs throws for arguments that it does not know. */
 function isUsageError(error: unknown): error is Error {
-  return error instanceof Error && 'code' in error && (error.code === 'ERR_USAGE' || String(error.code).startsWith('ERR_PARSE_ARGS'));
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    (error.code === 'ERR_USAGE' || String(error.code).startsWith('ERR_PARSE_ARGS'))
+  );
 }
 
 /** Runs a command line. @returns the exit code: 0, 1 (error), 2 (usage or configuration) */
@@ -38,7 +47,9 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
     return 0;
   }
   if (name === '-V' || name === '--version') {
-    const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+    const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    };
     io.stdout.write(`rproc-gpio ${manifest.version}\n`);
     return 0;
   }
@@ -58,7 +69,9 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
     const message = error instanceof Error ? error.message : String(error);
     io.stderr.write(`rproc-gpio: ${message}\n`);
     if (isUsageError(error)) {
-      io.stderr.write(`Try 'rproc-gpio ${name !== undefined && Object.hasOwn(COMMANDS, name) ? `${name} ` : ''}--help'.\n`);
+      io.stderr.write(
+        `Try 'rproc-gpio ${name !== undefined && Object.hasOwn(COMMANDS, name) ? `${name} ` : ''}--help'.\n`,
+      );
       return 2;
     }
     return error instanceof Error && 'code' in error && error.code === 'ERR_CONFIG' ? 2 : 1;

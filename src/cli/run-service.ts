@@ -15,7 +15,8 @@ export function logTo(io: CommandIo, level: LogLevel): (level: LogLevel, message
 /** Resolves with the name of the first signal that asks the process to end. */
 export function endingSignal(): Promise<string> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => resolve(signal));
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+      process.once(signal, () => resolve(signal));
   });
 }
 

@@ -10,10 +10,20 @@ import { endingSignal, logTo } from './run-service.ts';
  * Serves the one chip of `config` on an inherited socket, until the front-end goes (a connected one) or a signal comes.
  * @returns the exit code
  */
-export async function serveDescriptor(config: Config, fd: number, pollUs: number, io: CommandIo): Promise<number> {
+export async function serveDescriptor(
+  config: Config,
+  fd: number,
+  pollUs: number,
+  io: CommandIo,
+): Promise<number> {
   const ending = endingSignal();
   const onLog = logTo(io, config.log.level);
-  const service = await Service.start({ config, configFile: null, onLog, onLine: (text) => io.stdout.write(text) });
+  const service = await Service.start({
+    config,
+    configFile: null,
+    onLog,
+    onLine: (text) => io.stdout.write(text),
+  });
   try {
     const lines = selectLines([...service.chips.values()], ['*']);
     const device = new VirtioGpioDevice({ name: `fd ${fd}`, lines, poller: service.poller, pollUs, onLog });

@@ -55,7 +55,13 @@ ${TUNING_USAGE}  -h, --help             this text
   },
 };
 
-function serveSocket(config: Config, file: string | null, socket: string, pollUs: number, io: CommandIo): Promise<number> {
+function serveSocket(
+  config: Config,
+  file: string | null,
+  socket: string,
+  pollUs: number,
+  io: CommandIo,
+): Promise<number> {
   const lines = [{ line: `${Object.keys(config.chips)[0]}/*`, access: 'write' as const }];
   const exports = { 'vhost-user-gpio': { socket, protocol: 'virtio-gpio' as const, pollUs, lines } };
   return runService({ config: { ...config, exports }, configFile: file, io });
@@ -84,12 +90,23 @@ function chipConfig(chip: string): { config: Config; file: string | null } {
   const config = loadConfig(file);
   const chosen = config.chips[name];
   if (chosen === undefined) {
-    throw new UsageError(`--chip=${chip}: ${file} has no chip '${name}'; it has ${Object.keys(config.chips).join(', ')}`);
+    throw new UsageError(
+      `--chip=${chip}: ${file} has no chip '${name}'; it has ${Object.keys(config.chips).join(', ')}`,
+    );
   }
   const coprocessors: Config['coprocessors'] = {};
   if (chosen.type !== 'sim') {
     const coprocessor = config.coprocessors[chosen.coprocessor];
     if (coprocessor !== undefined) coprocessors[chosen.coprocessor] = coprocessor;
   }
-  return { config: { ...config, coprocessors, chips: { [name]: chosen }, exports: {}, log: { ...config.log, lines: [] } }, file };
+  return {
+    config: {
+      ...config,
+      coprocessors,
+      chips: { [name]: chosen },
+      exports: {},
+      log: { ...config.log, lines: [] },
+    },
+    file,
+  };
 }

@@ -1,14 +1,19 @@
+import type { ChipConfig, CoprocessorConfig } from '../config/config.ts';
 import { Coprocessor } from '../coprocessor/coprocessor.ts';
 import { VirtioGpioChip, WANTED_FEATURES } from '../coprocessor/dialects/virtio-gpio.ts';
 import type { Log } from '../coprocessor/log.ts';
-import type { ChipConfig, CoprocessorConfig } from '../config/config.ts';
 import type { Chip } from '../gpio/chip.ts';
 import { SimulatedChip } from '../testing/simulated-chip.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import { VIRTIO_ID_GPIO } from '../wire/virtio-gpio.ts';
 
 /** Starts a co-processor as configured. */
-export async function startCoprocessor(name: string, config: CoprocessorConfig, vdevs: readonly number[], onLog: Log): Promise<Coprocessor> {
+export async function startCoprocessor(
+  name: string,
+  config: CoprocessorConfig,
+  vdevs: readonly number[],
+  onLog: Log,
+): Promise<Coprocessor> {
   const { memory, resourceTable, doorbell, exec, startTimeoutMs, takeOver } = config;
   const coprocessor = new Coprocessor({
     name,
@@ -38,7 +43,8 @@ export async function openChip(
   poller: Poller,
 ): Promise<Chip> {
   if (config.type === 'sim') return new SimulatedChip(name, config.lines);
-  if (coprocessor === undefined) throw new Error(`chip ${name}: co-processor ${config.coprocessor} does not run`);
+  if (coprocessor === undefined)
+    throw new Error(`chip ${name}: co-processor ${config.coprocessor} does not run`);
   const { running, requestTimeoutMs } = coprocessor;
   const vdev = running.bindVdev(config.vdev, VIRTIO_ID_GPIO, WANTED_FEATURES);
   try {

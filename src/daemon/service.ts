@@ -1,7 +1,7 @@
-import type { Coprocessor } from '../coprocessor/coprocessor.ts';
-import { CoprocessorError } from '../coprocessor/coprocessor-error.ts';
 import type { Config } from '../config/config.ts';
 import { configErrorAt } from '../config/line-fault.ts';
+import type { Coprocessor } from '../coprocessor/coprocessor.ts';
+import { CoprocessorError } from '../coprocessor/coprocessor-error.ts';
 import { VirtioGpioDevice } from '../exporters/virtio-gpio/device.ts';
 import { VhostUserServer } from '../exporters/virtio-gpio/server.ts';
 import { ChipLines } from '../gpio/chip-lines.ts';
@@ -22,7 +22,13 @@ export interface ServiceOptions {
 }
 
 /** Faults of the firmware rather than of the set-up: that chip is refused, the others are served. */
-const FIRMWARE_FAULTS = new Set(['ERR_RESOURCE_TABLE', 'ERR_VDEV', 'ERR_CARVEOUT', 'ERR_START_TIMEOUT', 'ERR_WIRE']);
+const FIRMWARE_FAULTS = new Set([
+  'ERR_RESOURCE_TABLE',
+  'ERR_VDEV',
+  'ERR_CARVEOUT',
+  'ERR_START_TIMEOUT',
+  'ERR_WIRE',
+]);
 
 /** Everything that runs: co-processors, chips, exported devices. Made by {@link Service.start}, ended by {@link close}. */
 export class Service {
@@ -64,7 +70,9 @@ export class Service {
       const lines = device.lineCount;
       return `${name} (${lines} line${lines === 1 ? '' : 's'}) on ${exports[name]?.socket}`;
     });
-    const chips = [...this.#chips.values()].map(({ name, chip }) => `${name} [${chip.label}] (${chip.lineCount} lines)`);
+    const chips = [...this.#chips.values()].map(
+      ({ name, chip }) => `${name} [${chip.label}] (${chip.lineCount} lines)`,
+    );
     return `${devices.join(', ') || 'no exports'}; ${chips.join(', ')}`;
   }
 
@@ -94,7 +102,8 @@ export class Service {
   #refuse(what: string, error: unknown): void {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     if (!FIRMWARE_FAULTS.has(code)) {
-      if (error instanceof CoprocessorError) throw new CoprocessorError(error.code, `${what}: ${error.message}`, error);
+      if (error instanceof CoprocessorError)
+        throw new CoprocessorError(error.code, `${what}: ${error.message}`, error);
       throw error;
     }
     this.#options.onLog('error', `${what} is refused: ${(error as Error).message}`);
@@ -114,7 +123,10 @@ export class Service {
         const chip = await openChip(name, chipConfig, coprocessor, this.poller);
         const lines = new ChipLines(chip, chipConfig.type === 'sim' ? undefined : chipConfig.reads);
         lines.onAvailability = (available, reason) =>
-          onLog(available ? 'info' : 'error', `chip ${name} is ${available ? 'available' : 'unavailable'}: ${reason}`);
+          onLog(
+            available ? 'info' : 'error',
+            `chip ${name} is ${available ? 'available' : 'unavailable'}: ${reason}`,
+          );
         this.#chips.set(name, lines);
         await new Promise<void>((resolve) => lines.learnDirections(resolve));
         onLog('info', `chip ${name} [${chip.label}] (${chip.lineCount} lines)`);
@@ -123,7 +135,10 @@ export class Service {
       }
     }
     if (this.#chips.size === 0) {
-      throw new CoprocessorError('ERR_VDEV', 'no chip could be opened, so there is nothing to serve; see the errors above');
+      throw new CoprocessorError(
+        'ERR_VDEV',
+        'no chip could be opened, so there is nothing to serve; see the errors above',
+      );
     }
   }
 
@@ -133,7 +148,8 @@ export class Service {
     const devices: { name: string; socket: string; server: VhostUserServer }[] = [];
     for (const [name, { lines, pollUs, socket }] of Object.entries(config.exports)) {
       const missing = Object.keys(config.chips).filter(
-        (chip) => !this.#chips.has(chip) && lines.some(({ line }) => line === '*' || line.startsWith(`${chip}/`)),
+        (chip) =>
+          !this.#chips.has(chip) && lines.some(({ line }) => line === '*' || line.startsWith(`${chip}/`)),
       );
       if (missing.length > 0) {
         onLog('error', `export ${name} is refused: its chip ${missing.join(', ')} could not be opened`);
@@ -155,7 +171,12 @@ export class Service {
     } catch (error) {
       const { configFile } = this.#options;
       if (!(error instanceof LineSelectionError) || configFile === null) throw error;
-      throw configErrorAt(configFile, ['exports', name, 'lines', error.selector], error.message, error.remedy);
+      throw configErrorAt(
+        configFile,
+        ['exports', name, 'lines', error.selector],
+        error.message,
+        error.remedy,
+      );
     }
   }
 

@@ -67,7 +67,10 @@ export class ChipLines implements Completion, ChipListener {
   constructor(chip: Chip, reads?: ReadPolicy) {
     this.chip = chip;
     this.reads = reads ?? (chip.streamsLevels ? 'shadow' : 'through');
-    this.lines = Array.from({ length: chip.lineCount }, (_, offset) => new Line(this, offset, chip.lineName(offset)));
+    this.lines = Array.from(
+      { length: chip.lineCount },
+      (_, offset) => new Line(this, offset, chip.lineName(offset)),
+    );
     chip.listen(this);
   }
 
@@ -78,7 +81,8 @@ export class ChipLines implements Completion, ChipListener {
   /** Opens a line for a consumer, which calls it `index`. */
   open(offset: number, consumer: LineConsumer, index: number, access: Access = 'write'): LineHandle {
     const line = this.lines[offset];
-    if (line === undefined) throw new RangeError(`${this.name} has ${this.lines.length} lines, no line ${offset}`);
+    if (line === undefined)
+      throw new RangeError(`${this.name} has ${this.lines.length} lines, no line ${offset}`);
     const handle = new LineHandle(line, consumer, index, access);
     line.handles.push(handle);
     return handle;
@@ -107,7 +111,8 @@ export class ChipLines implements Completion, ChipListener {
   }
 
   getValue(line: Line, done: Completion, token: number): void {
-    if (line.fresh && line.pending === 0 && this.reads === 'shadow') return done.complete(token, RESULT_OK, line.level);
+    if (line.fresh && line.pending === 0 && this.reads === 'shadow')
+      return done.complete(token, RESULT_OK, line.level);
     this.chip.getValue(line.offset, this, this.#begin(OP_GET_VALUE, line, 0, done, token));
   }
 
@@ -144,7 +149,12 @@ export class ChipLines implements Completion, ChipListener {
   }
 
   #setDirection(line: Line, direction: number, done: Completion, token: number): void {
-    this.chip.setDirection(line.offset, direction, this, this.#begin(OP_SET_DIRECTION, line, direction, done, token));
+    this.chip.setDirection(
+      line.offset,
+      direction,
+      this,
+      this.#begin(OP_SET_DIRECTION, line, direction, done, token),
+    );
   }
 
   /** Subscribes for a handle whose interrupt was just enabled; `done` hears when the chip has confirmed. */

@@ -136,7 +136,8 @@ export class LineHandle {
       line.lines.refreshSubscription(line);
       return done.complete(token, RESULT_OK, 0);
     }
-    if (line.owner !== null || line.direction === DIRECTION_OUT) return done.complete(token, RESULT_INVALID, 0);
+    if (line.owner !== null || line.direction === DIRECTION_OUT)
+      return done.complete(token, RESULT_INVALID, 0);
     // A change without going through none is a driver's fault; the same type again changes nothing.
     if (this.interrupt.type !== IRQ_NONE) {
       return done.complete(token, this.interrupt.type === type ? RESULT_OK : RESULT_INVALID, 0);

@@ -3,7 +3,9 @@ import type { Line } from './line.ts';
 import type { Access } from './line-handle.ts';
 
 /** What a configuration says of the lines of an exported device. */
-export type LineSelector = string | { readonly line: string; readonly name?: string | undefined; readonly access?: Access };
+export type LineSelector =
+  | string
+  | { readonly line: string; readonly name?: string | undefined; readonly access?: Access };
 
 export interface SelectedLine {
   readonly line: Line;
@@ -74,16 +76,25 @@ export function selectLines(
   const selected = new Map<Line, SelectedLine>();
   const all = chips.flatMap((chip) => chip.lines);
   selectors.forEach((selector, at) => {
-    const { line: pattern, name, access } = typeof selector === 'string' ? { line: selector } : { ...selector };
+    const {
+      line: pattern,
+      name,
+      access,
+    } = typeof selector === 'string' ? { line: selector } : { ...selector };
     const found = all.filter((line) => matches(pattern, line));
     if (found.length === 0 && !mayBeEmpty) {
       throw new LineSelectionError(at, `no line matches '${pattern}'`, whatThereIs(pattern, chips));
     }
     if (name !== undefined && found.length > 1) {
-      throw new LineSelectionError(at, `'${pattern}' matches ${found.length} lines, which cannot all be named '${name}'`, 'name one line');
+      throw new LineSelectionError(
+        at,
+        `'${pattern}' matches ${found.length} lines, which cannot all be named '${name}'`,
+        'name one line',
+      );
     }
     for (const line of found) {
-      if (!selected.has(line)) selected.set(line, { line, name: name ?? line.name, access: access ?? 'write' });
+      if (!selected.has(line))
+        selected.set(line, { line, name: name ?? line.name, access: access ?? 'write' });
     }
   });
   const names = new Map<string, Line>();

@@ -64,7 +64,11 @@ export class Line {
       let type = handle.interrupt.type;
       if (handle.watching && this.direction !== DIRECTION_OUT) type = IRQ_BOTH;
       if (type === IRQ_NONE) continue;
-      if (this.lines.chip.streamsLevels || handle.interrupt.isLevel || (wanted !== IRQ_NONE && wanted !== type)) {
+      if (
+        this.lines.chip.streamsLevels ||
+        handle.interrupt.isLevel ||
+        (wanted !== IRQ_NONE && wanted !== type)
+      ) {
         return IRQ_BOTH;
       }
       wanted = type;
@@ -75,7 +79,8 @@ export class Line {
   /** Whether a consumer other than `except` uses the line as an input. */
   isInputOfOthers(except: LineHandle): boolean {
     for (const handle of this.handles) {
-      if (handle !== except && (handle.direction === DIRECTION_IN || handle.interrupt.type !== IRQ_NONE)) return true;
+      if (handle !== except && (handle.direction === DIRECTION_IN || handle.interrupt.type !== IRQ_NONE))
+        return true;
     }
     return false;
   }

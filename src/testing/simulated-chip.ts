@@ -55,7 +55,8 @@ export class SimulatedChip implements Chip {
   level(offset: number): number {
     if (this.#directions[offset] === DIRECTION_OUT) return this.#values[offset] as number;
     const partner = offset ^ 1;
-    if (partner < this.lineCount && this.#directions[partner] === DIRECTION_OUT) return this.#values[partner] as number;
+    if (partner < this.lineCount && this.#directions[partner] === DIRECTION_OUT)
+      return this.#values[partner] as number;
     return this.#driven[offset] as number;
   }
 
@@ -92,7 +93,8 @@ export class SimulatedChip implements Chip {
   }
 
   setIrqType(offset: number, type: number, done: Completion, token: number): void {
-    if (type !== IRQ_NONE && this.#directions[offset] === DIRECTION_OUT) return done.complete(token, RESULT_INVALID, 0);
+    if (type !== IRQ_NONE && this.#directions[offset] === DIRECTION_OUT)
+      return done.complete(token, RESULT_INVALID, 0);
     this.#irqTypes[offset] = type;
     done.complete(token, RESULT_OK, 0);
   }
@@ -101,7 +103,8 @@ export class SimulatedChip implements Chip {
     const level = this.level(offset);
     if (level === before || this.#directions[offset] === DIRECTION_OUT) return;
     const type = this.#irqTypes[offset] as number;
-    if (type === IRQ_NONE || (type === IRQ_RISING && level === 0) || (type === IRQ_FALLING && level === 1)) return;
+    if (type === IRQ_NONE || (type === IRQ_RISING && level === 0) || (type === IRQ_FALLING && level === 1))
+      return;
     if (type >= IRQ_LEVEL_HIGH && level !== (type === IRQ_LEVEL_HIGH ? 1 : 0)) return;
     this.#edge.at(offset, level);
     this.#seq = (this.#seq + 1) >>> 0;

@@ -105,8 +105,15 @@ export class AddressSpace {
   require(what: string, address: number, sizeBytes: number, align: number): MemoryWindow {
     const window = this.find(address, sizeBytes);
     if (window === null) {
-      const ranges = this.#windows.map((w) => `0x${w.address.toString(16)}-0x${(w.end - 1).toString(16)}`).join(', ');
-      throw new AddressError(what, address, sizeBytes, `is not inside the shared memory (${ranges || 'none'})`);
+      const ranges = this.#windows
+        .map((w) => `0x${w.address.toString(16)}-0x${(w.end - 1).toString(16)}`)
+        .join(', ');
+      throw new AddressError(
+        what,
+        address,
+        sizeBytes,
+        `is not inside the shared memory (${ranges || 'none'})`,
+      );
     }
     if (this.offset % align !== 0 || address % align !== 0) {
       throw new AddressError(what, address, sizeBytes, `is not aligned to ${align} bytes`);

@@ -1,7 +1,7 @@
 import {
   AVAIL_F_NO_INTERRUPT,
-  availableRingBytes,
   AVAILABLE_ALIGN,
+  availableRingBytes,
   DESC_F_NEXT,
   DESC_F_WRITE,
   DESCRIPTOR_ALIGN,

@@ -54,7 +54,8 @@ export interface VirtioGpioConfig {
 
 /** @throws WireError when `bytes` is too short */
 export function decodeConfig(bytes: Uint8Array): VirtioGpioConfig {
-  if (bytes.length < CONFIG_SIZE) throw new WireError('config', 0, bytes.length, `at least ${CONFIG_SIZE} bytes`);
+  if (bytes.length < CONFIG_SIZE)
+    throw new WireError('config', 0, bytes.length, `at least ${CONFIG_SIZE} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return { lineCount: view.getUint16(0, true), namesSize: view.getUint32(4, true) };
 }
@@ -87,7 +88,8 @@ export function decodeNames(block: Uint8Array, lineCount: number): string[] {
     }
   }
   if (name !== '') throw new WireError('names', block.length, name, 'a NUL after the last name');
-  if (names.length !== lineCount) throw new WireError('names', block.length, names.length, `${lineCount} names`);
+  if (names.length !== lineCount)
+    throw new WireError('names', block.length, names.length, `${lineCount} names`);
   return names;
 }
 
@@ -99,8 +101,10 @@ export function encodeNames(names: readonly string[]): Uint8Array {
   if (names.every((name) => name === '')) return new Uint8Array(0);
   const seen = new Set<string>();
   for (const [at, name] of names.entries()) {
-    if (!/^[\x20-\x7e]*$/.test(name)) throw new WireError(`names[${at}]`, 0, name, 'printable ASCII characters');
-    if (name !== '' && seen.has(name)) throw new WireError(`names[${at}]`, 0, name, 'a name that no other line has');
+    if (!/^[\x20-\x7e]*$/.test(name))
+      throw new WireError(`names[${at}]`, 0, name, 'printable ASCII characters');
+    if (name !== '' && seen.has(name))
+      throw new WireError(`names[${at}]`, 0, name, 'a name that no other line has');
     seen.add(name);
   }
   return Uint8Array.from(names.flatMap((name) => [...name].map((c) => c.charCodeAt(0)).concat(0)));

@@ -94,7 +94,10 @@ export class VhostUserConnection {
     this.#device = options.device;
     this.#onLog = options.onLog;
     this.#onClosed = options.onClosed;
-    this.#vrings = Array.from({ length: QUEUE_COUNT }, (_, index) => new Vring(index, this.#device, this.#memory));
+    this.#vrings = Array.from(
+      { length: QUEUE_COUNT },
+      (_, index) => new Vring(index, this.#device, this.#memory),
+    );
     this.#device.onBroken = (index) => this.#vrings[index]?.broken();
     this.#channel = new MessageChannel(options.fd, {
       message: (header, payload, fds) => this.#message(header, payload, fds),
@@ -116,12 +119,14 @@ export class VhostUserConnection {
     const { request } = header;
     const name = NAMES[request] ?? String(request);
     const size = SIZES[request];
-    if (size === undefined) throw new ProtocolError(`request ${name} is not one that this device understands`);
+    if (size === undefined)
+      throw new ProtocolError(`request ${name} is not one that this device understands`);
     if (size !== null && payload.length !== size) {
       throw new ProtocolError(`${name} with ${payload.length} bytes of payload; it has ${size}`);
     }
     const wanted = this.#descriptorsOf(request, payload);
-    if (fds.count !== wanted) throw new ProtocolError(`${name} with ${fds.count} descriptors; it has ${wanted}`);
+    if (fds.count !== wanted)
+      throw new ProtocolError(`${name} with ${fds.count} descriptors; it has ${wanted}`);
     const needsReply =
       (header.flags & HEADER_FLAG.NEED_REPLY) !== 0 &&
       (this.#protocolFeatures & PROTOCOL_FEATURE.REPLY_ACK) !== 0n &&
@@ -134,7 +139,9 @@ export class VhostUserConnection {
         error instanceof RequestError ||
         error instanceof VringError ||
         error instanceof GuestMemoryError ||
-        (error instanceof Error && 'code' in error && ['ERR_ADDRESS', 'ERR_QUEUE', 'ERR_NATIVE'].includes(String(error.code))) ||
+        (error instanceof Error &&
+          'code' in error &&
+          ['ERR_ADDRESS', 'ERR_QUEUE', 'ERR_NATIVE'].includes(String(error.code))) ||
         (error instanceof Error && error.name === 'NativeError');
       if (!isRefusal || !needsReply) throw error;
       this.#onLog('warn', `${this.#device.name}: ${name} refused: ${(error as Error).message}`);
@@ -179,7 +186,8 @@ export class VhostUserConnection {
       case REQUEST.SET_PROTOCOL_FEATURES: {
         const features = wire.decodeU64(payload);
         const unknown = features & ~OFFERED_PROTOCOL_FEATURES;
-        if (unknown !== 0n) throw new RequestError(`protocol features 0x${unknown.toString(16)} were not offered`);
+        if (unknown !== 0n)
+          throw new RequestError(`protocol features 0x${unknown.toString(16)} were not offered`);
         this.#protocolFeatures = features;
         return;
       }
@@ -216,7 +224,10 @@ export class VhostUserConnection {
         return;
       }
       case REQUEST.GET_STATUS:
-        return this.#reply(request, BigInt(this.#status | (this.#device.needsReset ? STATUS_NEEDS_RESET : 0)));
+        return this.#reply(
+          request,
+          BigInt(this.#status | (this.#device.needsReset ? STATUS_NEEDS_RESET : 0)),
+        );
       default:
         return this.#vringRequest(request, payload, fds);
     }
@@ -262,7 +273,8 @@ export class VhostUserConnection {
 
   #vring(index: number): Vring {
     const vring = this.#vrings[index];
-    if (vring === undefined) throw new RequestError(`vring ${index} does not exist; the device has ${QUEUE_COUNT}`);
+    if (vring === undefined)
+      throw new RequestError(`vring ${index} does not exist; the device has ${QUEUE_COUNT}`);
     return vring;
   }
 
@@ -296,7 +308,10 @@ export class VhostUserConnection {
     const { offset, bytes, flags } = wire.decodeConfig(payload);
     const { config } = this.#device;
     if (offset + bytes.length > config.length) {
-      this.#onLog('warn', `${this.#device.name}: GET_CONFIG of ${bytes.length} bytes at ${offset}; there are ${config.length}`);
+      this.#onLog(
+        'warn',
+        `${this.#device.name}: GET_CONFIG of ${bytes.length} bytes at ${offset}; there are ${config.length}`,
+      );
       // "On failure the payload is of size zero" (vhost-user.rst, GET_CONFIG).
       this.#channel.send(wire.encodeMessage(REQUEST.GET_CONFIG, HEADER_FLAG.REPLY, new Uint8Array(0)));
       return;

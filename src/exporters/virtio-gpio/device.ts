@@ -64,14 +64,21 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
     this.#poller = options.poller;
     this.pollUs = options.pollUs;
     this.#onLog = options.onLog;
-    this.#handles = options.lines.map(({ line, access }, index) => line.lines.open(line.offset, this, index, access));
+    this.#handles = options.lines.map(({ line, access }, index) =>
+      line.lines.open(line.offset, this, index, access),
+    );
     this.#chips = [...new Set(options.lines.map(({ line }) => line.lines.chip))];
     const names = encodeNames(options.lines.map(({ name }) => name));
     this.config = encodeConfig({ lineCount: this.#handles.length, namesSize: names.length });
     this.counters = new DeviceCounters((reason) =>
-      this.#onLog('warn', `${this.name}: bad chain (${reason}); completed and counted, further ones only counted`),
+      this.#onLog(
+        'warn',
+        `${this.name}: bad chain (${reason}); completed and counted, further ones only counted`,
+      ),
     );
-    this.#requests = new RequestService(this.#handles, names, this.counters, () => this.#poller.request(this));
+    this.#requests = new RequestService(this.#handles, names, this.counters, () =>
+      this.#poller.request(this),
+    );
     this.#events = new EventService(this.#handles, this.counters);
   }
 

@@ -2,7 +2,12 @@ import { IRQ_NONE } from '../../gpio/chip.ts';
 import type { LineHandle } from '../../gpio/line-handle.ts';
 import { CHAIN_FAULTS, type DescriptorChain, FAULT_NONE } from '../../virtqueue/descriptor-chain.ts';
 import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
-import { EVENT_INVALID, EVENT_REQUEST_SIZE, EVENT_RESPONSE_SIZE, EVENT_VALID } from '../../wire/virtio-gpio.ts';
+import {
+  EVENT_INVALID,
+  EVENT_REQUEST_SIZE,
+  EVENT_RESPONSE_SIZE,
+  EVENT_VALID,
+} from '../../wire/virtio-gpio.ts';
 import type { DeviceCounters } from './counters.ts';
 
 /**
@@ -39,7 +44,8 @@ export class EventService {
       if (held === null) continue;
       const { interrupt } = this.#handles[gpio] as LineHandle;
       const chain = queue.adopt(held.head);
-      const usable = chain !== null && chain.fault === FAULT_NONE && chain.writableBytes >= EVENT_RESPONSE_SIZE;
+      const usable =
+        chain !== null && chain.fault === FAULT_NONE && chain.writableBytes >= EVENT_RESPONSE_SIZE;
       this.#held[gpio] = usable ? chain : null;
       interrupt.armed = usable && interrupt.type !== IRQ_NONE;
       // What happened while the ring stood still.
@@ -87,7 +93,8 @@ export class EventService {
       return this.#give(chain, EVENT_INVALID);
     }
     // For a line whose interrupt is not enabled, or a second buffer for one that has one.
-    if (handle.interrupt.type === IRQ_NONE || this.#held[gpio] !== null) return this.#give(chain, EVENT_INVALID);
+    if (handle.interrupt.type === IRQ_NONE || this.#held[gpio] !== null)
+      return this.#give(chain, EVENT_INVALID);
     if (handle.arm()) {
       this.#counters.interrupts++;
       return this.#give(chain, EVENT_VALID);

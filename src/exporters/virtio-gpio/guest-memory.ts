@@ -62,7 +62,9 @@ export class GuestMemory {
     const { guestPhysicalAddress, sizeBytes, userAddress, mmapOffset } = region;
     const what = `region 0x${guestPhysicalAddress.toString(16)} + 0x${sizeBytes.toString(16)}`;
     if (this.#regions.length >= MAX_MEMORY_SLOTS) {
-      throw new GuestMemoryError(`${what}: ${MAX_MEMORY_SLOTS} regions are mapped already, and no more are taken`);
+      throw new GuestMemoryError(
+        `${what}: ${MAX_MEMORY_SLOTS} regions are mapped already, and no more are taken`,
+      );
     }
     for (const end of [guestPhysicalAddress + sizeBytes, userAddress + sizeBytes, mmapOffset + sizeBytes]) {
       if (end > MAX_ADDRESS) throw new GuestMemoryError(`${what} ends at 0x${end.toString(16)}, beyond 2^53`);
@@ -72,10 +74,17 @@ export class GuestMemory {
         overlap(guestPhysicalAddress, sizeBytes, other.guestPhysicalAddress, other.sizeBytes) ||
         overlap(userAddress, sizeBytes, other.userAddress, other.sizeBytes)
       ) {
-        throw new GuestMemoryError(`${what} overlaps region 0x${other.guestPhysicalAddress.toString(16)} + 0x${other.sizeBytes.toString(16)}`);
+        throw new GuestMemoryError(
+          `${what} overlaps region 0x${other.guestPhysicalAddress.toString(16)} + 0x${other.sizeBytes.toString(16)}`,
+        );
       }
     }
-    const mapped = { region, buffers: [] as ArrayBuffer[], guestWindows: [] as MemoryWindow[], userWindows: [] as MemoryWindow[] };
+    const mapped = {
+      region,
+      buffers: [] as ArrayBuffer[],
+      guestWindows: [] as MemoryWindow[],
+      userWindows: [] as MemoryWindow[],
+    };
     try {
       this.#map(mapped, fd);
     } catch (error) {
@@ -86,7 +95,12 @@ export class GuestMemory {
   }
 
   #map(
-    mapped: { region: MemoryRegion; buffers: ArrayBuffer[]; guestWindows: MemoryWindow[]; userWindows: MemoryWindow[] },
+    mapped: {
+      region: MemoryRegion;
+      buffers: ArrayBuffer[];
+      guestWindows: MemoryWindow[];
+      userWindows: MemoryWindow[];
+    },
     fd: number,
   ): void {
     const size = Number(mapped.region.sizeBytes);
@@ -116,7 +130,9 @@ export class GuestMemory {
         other.sizeBytes === region.sizeBytes,
     );
     if (found === undefined) {
-      throw new GuestMemoryError(`no region 0x${region.guestPhysicalAddress.toString(16)} + 0x${region.sizeBytes.toString(16)} is mapped`);
+      throw new GuestMemoryError(
+        `no region 0x${region.guestPhysicalAddress.toString(16)} + 0x${region.sizeBytes.toString(16)} is mapped`,
+      );
     }
     this.#regions = this.#regions.filter((other) => other !== found);
     this.#drop(found);

@@ -7,7 +7,13 @@ import {
   receiveMessage,
   sendMessage,
 } from '../../native.ts';
-import { decodeHeader, HEADER_SIZE, MAX_MEMORY_REGIONS, MAX_PAYLOAD_SIZE, type VhostUserHeader } from '../../wire/vhost-user.ts';
+import {
+  decodeHeader,
+  HEADER_SIZE,
+  MAX_MEMORY_REGIONS,
+  MAX_PAYLOAD_SIZE,
+  type VhostUserHeader,
+} from '../../wire/vhost-user.ts';
 
 const EAGAIN = 11;
 const EINTR = 4;
@@ -89,7 +95,9 @@ export class MessageChannel {
       return false;
     }
     if (count < 0) {
-      this.close(count === -90 ? 'more descriptors than any message has' : `receive failed with errno ${-count}`);
+      this.close(
+        count === -90 ? 'more descriptors than any message has' : `receive failed with errno ${-count}`,
+      );
       return false;
     }
     for (let i = 0; i < receivedDescriptorCount(); i++) this.#fds.push(this.#fdSlots[i] as number);
@@ -126,7 +134,8 @@ export class MessageChannel {
   send(message: Uint8Array): void {
     if (this.#closed) return;
     const count = sendMessage(this.#fd, message);
-    if (count !== message.length) this.close(count < 0 ? `send failed with errno ${-count}` : 'does not read its answers');
+    if (count !== message.length)
+      this.close(count < 0 ? `send failed with errno ${-count}` : 'does not read its answers');
   }
 
   /** Idempotent. */

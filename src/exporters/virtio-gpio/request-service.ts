@@ -47,7 +47,12 @@ export class RequestService implements Completion {
   #generation = 0;
   #inPass = false;
 
-  constructor(handles: readonly LineHandle[], names: Uint8Array, counters: DeviceCounters, onLateAnswer: () => void) {
+  constructor(
+    handles: readonly LineHandle[],
+    names: Uint8Array,
+    counters: DeviceCounters,
+    onLateAnswer: () => void,
+  ) {
     this.#handles = handles;
     this.#names = names;
     this.#counters = counters;

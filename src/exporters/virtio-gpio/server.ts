@@ -1,5 +1,12 @@
 import { closeSync, unlinkSync } from 'node:fs';
-import { acceptUnix, listenUnix, openPoll, POLL_READABLE, type PollHandle, statDescriptor } from '../../native.ts';
+import {
+  acceptUnix,
+  listenUnix,
+  openPoll,
+  POLL_READABLE,
+  type PollHandle,
+  statDescriptor,
+} from '../../native.ts';
 import { VhostUserConnection } from './connection.ts';
 import type { Log, VirtioGpioDevice } from './device.ts';
 
@@ -71,7 +78,10 @@ export class VhostUserServer {
       // The old front-end may be gone without our having read so.
       this.#connection?.read();
       if (this.#connection !== null) {
-        this.#onLog('warn', `${this.device.name}: second connection refused: a front-end is connected already`);
+        this.#onLog(
+          'warn',
+          `${this.device.name}: second connection refused: a front-end is connected already`,
+        );
         closeSync(fd);
         continue;
       }

@@ -63,7 +63,10 @@ export class Vring {
 
   setSize(size: number): void {
     if (!isQueueSize(size)) {
-      throw new VringError(this.index, `SET_VRING_NUM with ${size}; a power of two from 1 to 32768 is needed`);
+      throw new VringError(
+        this.index,
+        `SET_VRING_NUM with ${size}; a power of two from 1 to 32768 is needed`,
+      );
     }
     this.#size = size;
   }
@@ -167,7 +170,8 @@ export class Vring {
       before !== null && before.nextAvailable === queue.nextAvailable && before.nextUsed === queue.nextUsed;
     // A ring that begins at 0 and does not continue is a new driver's: what the last one claimed ends here. Not every
     // front-end says so (User-Mode Linux only disables its rings; STATUS is optional).
-    if (this.index === 0 && !continues && queue.nextAvailable === 0 && queue.nextUsed === 0) this.#device.reset();
+    if (this.index === 0 && !continues && queue.nextAvailable === 0 && queue.nextUsed === 0)
+      this.#device.reset();
     this.#queue = queue;
     this.#device.setQueue(this.index, queue, this.#call, continues);
   }
