@@ -20,6 +20,8 @@ static const struct {
     {"unmap", mapping_unmap},
     {"createMemfd", memfd_create_sized},
     {"createEventfd", eventfd_create},
+    {"createPipe", descriptor_create_pipe},
+    {"createSocketPair", unix_socket_create_pair},
     {"signalDescriptor", eventfd_signal},
     {"drainDescriptor", eventfd_drain},
     {"readDescriptor", descriptor_read},

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 bool arguments_read(napi_env env, napi_callback_info info, size_t count, napi_value *values) {
   return napi_get_cb_info(env, info, &count, values, NULL, NULL) == napi_ok;
@@ -44,4 +45,16 @@ napi_value result_int(napi_env env, int value) {
   napi_value result = NULL;
   napi_create_int32(env, value, &result);
   return result;
+}
+
+napi_value result_pair(napi_env env, const int fds[2]) {
+  napi_value result, first, second;
+  if (napi_create_array_with_length(env, 2, &result) == napi_ok && napi_create_int32(env, fds[0], &first) == napi_ok &&
+      napi_create_int32(env, fds[1], &second) == napi_ok && napi_set_element(env, result, 0, first) == napi_ok &&
+      napi_set_element(env, result, 1, second) == napi_ok) {
+    return result;
+  }
+  close(fds[0]);
+  close(fds[1]);
+  return result_int(env, -ENOMEM);
 }

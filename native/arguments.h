@@ -26,5 +26,7 @@ bool arguments_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *le
 int arguments_string(napi_env env, napi_value value, char *out, size_t size);
 
 napi_value result_int(napi_env env, int value);
+// Two descriptors as an array; closes both when there is no memory for it.
+napi_value result_pair(napi_env env, const int fds[2]);
 
 #endif

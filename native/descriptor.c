@@ -68,6 +68,14 @@ napi_value descriptor_duplicate(napi_env env, napi_callback_info info) {
   return result_int(env, copy < 0 ? -errno : copy);
 }
 
+// () -> [read end, write end] or a negative errno
+napi_value descriptor_create_pipe(napi_env env, napi_callback_info info) {
+  (void)info;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return result_int(env, -errno);
+  return result_pair(env, ends);
+}
+
 static const char *kind_of(mode_t mode) {
   if (S_ISREG(mode)) return "file";
   if (S_ISSOCK(mode)) return "socket";

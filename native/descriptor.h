@@ -8,6 +8,7 @@ napi_value descriptor_read(napi_env env, napi_callback_info info);
 napi_value descriptor_write(napi_env env, napi_callback_info info);
 napi_value descriptor_set_non_blocking(napi_env env, napi_callback_info info);
 napi_value descriptor_duplicate(napi_env env, napi_callback_info info);
+napi_value descriptor_create_pipe(napi_env env, napi_callback_info info);
 napi_value descriptor_stat(napi_env env, napi_callback_info info);
 
 // Writing to a pipe whose reader has gone returns EPIPE instead of ending the process. Node itself

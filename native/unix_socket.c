@@ -116,6 +116,14 @@ napi_value unix_socket_connect(napi_env env, napi_callback_info info) {
   return result_int(env, status != 0 ? status : connect_to(&address));
 }
 
+// () -> [end, end] or a negative errno
+napi_value unix_socket_create_pair(napi_env env, napi_callback_info info) {
+  (void)info;
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) return result_int(env, -errno);
+  return result_pair(env, ends);
+}
+
 // (fd) -> { pid, uid, gid } or a negative errno
 napi_value unix_socket_peer_credentials(napi_env env, napi_callback_info info) {
   napi_value argument;

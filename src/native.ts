@@ -19,6 +19,8 @@ interface Addon {
   unmap(buffer: ArrayBuffer): number;
   createMemfd(name: string, sizeBytes: number, seal: boolean): number;
   createEventfd(): number;
+  createPipe(): [number, number] | number;
+  createSocketPair(): [number, number] | number;
   signalDescriptor(fd: number): number;
   drainDescriptor(fd: number): number;
   readDescriptor(fd: number, into: Uint8Array): number;
@@ -194,6 +196,29 @@ export function createMemfd(name: string, sizeBytes: number, seal = false): numb
  */
 export function createEventfd(): number {
   return descriptorOrThrow(addon.createEventfd(), 'create an eventfd');
+}
+
+/**
+ * Makes a pipe: close-on-exec, both ends non-blocking.
+ *
+ * @returns the end to read from, the end to write to
+ * @throws NativeError `EMFILE`, ...
+ */
+export function createPipe(): [readFd: number, writeFd: number] {
+  const result = addon.createPipe();
+  if (typeof result === 'number') throw nativeError(result, 'create a pipe');
+  return result;
+}
+
+/**
+ * Makes two Unix stream sockets that are connected to each other: close-on-exec, non-blocking.
+ *
+ * @throws NativeError `EMFILE`, ...
+ */
+export function createSocketPair(): [number, number] {
+  const result = addon.createSocketPair();
+  if (typeof result === 'number') throw nativeError(result, 'create a pair of sockets');
+  return result;
 }
 
 /**

@@ -39,23 +39,16 @@ function nativeErrorOf(action: () => unknown): native.NativeError {
   throw new Error('nothing was thrown');
 }
 
-/** A connected pair of Unix sockets: [connecting, accepted]. */
+/** A connected pair of Unix sockets, closed with the test. */
 function connectedPair(): [number, number] {
-  const path = join(scratchFolder(), 'socket');
-  const listening = closeAfterTest(native.listenUnix(path));
-  const connecting = closeAfterTest(native.connectUnix(path));
-  const accepted = closeAfterTest(native.acceptUnix(listening));
-  expect(accepted).toBeGreaterThanOrEqual(0);
-  return [connecting, accepted];
+  const [one, other] = native.createSocketPair();
+  return [closeAfterTest(one), closeAfterTest(other)];
 }
 
-/** Both ends of a FIFO, non-blocking: [read, write]. */
+/** Both ends of a pipe, closed with the test: [read, write]. */
 function pipe(): [number, number] {
-  const path = join(scratchFolder(), 'fifo');
-  execFileSync('mkfifo', [path]);
-  const reading = closeAfterTest(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
-  const writing = closeAfterTest(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
-  return [reading, writing];
+  const [reading, writing] = native.createPipe();
+  return [closeAfterTest(reading), closeAfterTest(writing)];
 }
 
 /** Descriptors that refer to `target`; other tests' and Node's own do not matter. */
@@ -261,6 +254,16 @@ describe('descriptors', () => {
     native.signalDescriptor(copy);
     expect(native.drainDescriptor(fd)).toBe(8);
     expect(nativeErrorOf(() => native.duplicateDescriptor(-1)).message).toContain('duplicate descriptor -1');
+  });
+
+  it('makes pipes and socket pairs, non-blocking and close-on-exec', () => {
+    for (const [one, other] of [pipe(), connectedPair()]) {
+      for (const fd of [one, other]) {
+        expect(descriptorFlags(fd) & (O_CLOEXEC | O_NONBLOCK)).toBe(O_CLOEXEC | O_NONBLOCK);
+      }
+      expect(native.writeDescriptor(other, Buffer.from('x'))).toBe(1);
+      expect(native.readDescriptor(one, new Uint8Array(4))).toBe(1);
+    }
   });
 
   it('tells what a descriptor is', () => {
