@@ -228,6 +228,9 @@ export class ChipLines implements Completion, ChipListener {
     } else if (kind === OP_SETTLE) {
       this.#settling.delete(line);
       line.level = LEVEL_UNKNOWN;
+    } else if (kind === OP_SET_DIRECTION) {
+      line.directionRefused(sent);
+      this.refreshSubscription(line);
     } else if (kind === OP_IRQ_TYPE && sent === line.subscribed) {
       line.subscribed = IRQ_NONE;
       line.fresh = false;

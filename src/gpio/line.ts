@@ -139,6 +139,14 @@ export class Line {
     }
   }
 
+  /** The chip did not take a direction: what it has now is unknown, and nobody became owner by it. */
+  directionRefused(direction: number): void {
+    this.direction = -1;
+    if (direction !== DIRECTION_OUT || this.owner === null) return;
+    this.owner.direction = DIRECTION_NONE;
+    this.owner = null;
+  }
+
   #deliver(level: number, edge: Edge): void {
     this.level = level;
     const handles = this.handles;
