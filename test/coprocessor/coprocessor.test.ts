@@ -2,7 +2,6 @@ import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Coprocessor, type CoprocessorOptions } from '../../src/coprocessor/coprocessor.ts';
-import { FirmwareWait } from '../../src/coprocessor/firmware-wait.ts';
 import type { ResourceEntry } from '../../src/wire/resource-table.ts';
 import { elfImage } from '../wire/elf-image.ts';
 import { scratchFolder } from './scratch-folder.ts';
@@ -140,28 +139,6 @@ describe('waiting for the firmware', () => {
       code: 'ERR_RESOURCE_TABLE',
       message: expect.stringMatching(message),
     });
-  });
-
-  it('is silent only without calls', async () => {
-    vi.useFakeTimers();
-    try {
-      const wait = new FirmwareWait();
-      let isQuiet = false;
-      void wait.untilQuiet(0, 0).then(() => {
-        isQuiet = true;
-      });
-      for (let i = 0; i < 100 && !isQuiet; i++) {
-        await vi.advanceTimersByTimeAsync(40);
-        wait.called(1);
-      }
-      // Bounded: firmware that never stops calling is waited for one second.
-      const elapsed = performance.now();
-      expect(isQuiet).toBe(true);
-      expect(elapsed).toBeGreaterThan(1000);
-      expect(elapsed).toBeLessThan(1200);
-    } finally {
-      vi.useRealTimers();
-    }
   });
 });
 

@@ -140,6 +140,26 @@ describe('socket', () => {
     expect(calls).toEqual([3]);
   });
 
+  it('does not lose the very kick that finds no room', async () => {
+    const peer = opened(new Peer());
+    const bell = doorbell({ type: 'socket', path: peer.path });
+    await bell.open(() => {});
+    const fd = peer.accept();
+    for (let i = 0; i < 100_000; i++) bell.ring(1);
+    const room = readBytes(fd).length;
+    const next = doorbell({ type: 'socket', path: peer.path });
+    await next.open(() => {});
+    const nextFd = peer.accept();
+    for (let i = 0; i < room; i++) next.ring(1);
+    next.ring(7);
+    const arrived: number[] = [];
+    await vi.waitFor(() => {
+      arrived.push(...readBytes(nextFd));
+      expect(arrived.at(-1)).toBe(7);
+    });
+    expect(arrived).toHaveLength(room + 1);
+  });
+
   it('tells once when the peer hangs up, and rings nobody then', async () => {
     const peer = opened(new Peer());
     const bell = doorbell({ type: 'socket', path: peer.path });

@@ -192,6 +192,59 @@ describe('memory for buffers', () => {
     expect(rpmsg.buffers.freeBytes).toBeGreaterThan(free);
   });
 
+  it('prefers a region without vrings, and keeps off those in the one it takes', async () => {
+    const regions = [0x5500_0000, 0x5600_0000].map((deviceAddress) => ({
+      type: 'file' as const,
+      path: zeroFile(join(scratchFolder(), 'region'), 0x4000),
+      deviceAddress,
+    }));
+    const file = shared([vdevEntry({}, [0x5500_0000, 0x5500_1000])]);
+    const both = await started(file, { memory: [...file.options.memory, ...regions] });
+    expect(both.bindVdev(0, 41, 0).buffers.allocate(64, 16, 'a')).toBe(0x5600_0000);
+    await both.close();
+    const one = await started(file, { memory: [...file.options.memory, ...regions.slice(0, 1)] });
+    const { buffers } = one.bindVdev(0, 41, 0);
+    const between = buffers.allocate(64, 16, 'b');
+    expect(between >= 0x5500_0000 + 300 && between < 0x5500_1000).toBe(true);
+    expect(buffers.allocate(0x1000, 16, 'c')).toBeGreaterThan(0x5500_1000 + 600);
+  });
+
+  it('gives back what a binding took that failed', async () => {
+    const tooMany = vdevEntry({}, [FW_RSC_ADDR_ANY, BASE + 1]);
+    const file = shared([tooMany]);
+    const path = zeroFile(join(scratchFolder(), 'buffers'), 0x800);
+    const buffers = { type: 'file', path, deviceAddress: 0x5500_0000 } as const;
+    const coprocessor = await started(file, { memory: [...file.options.memory, buffers] });
+    for (let i = 0; i < 10; i++) {
+      expect(() => coprocessor.bindVdev(0, 41, 0)).toThrow('vring 1 of vdev 0');
+    }
+    expect(() => coprocessor.bindVdev(0, 41, 0)).toThrow('is not aligned to 64 bytes');
+  });
+
+  it.each([
+    [
+      'not aligned',
+      BASE + 0x8010,
+      0x1000,
+      'vring 0 of vdev 0 in carveout "vdev0vring0" at device address 0x20008010 is not aligned to 64 bytes',
+    ],
+    [
+      'too small',
+      BASE + 0x8000,
+      64,
+      /carveout "vdev0vring0" at device address 0x20008000 needs \d+ bytes, it has 64/,
+    ],
+    [
+      'outside',
+      BASE + SIZE,
+      0x1000,
+      /carveout "vdev0vring0" at device address 0x20010000 is outside the configured memory/,
+    ],
+  ])('is refused where the carveout of a vring is %s', async (_what, da, len, message) => {
+    const coprocessor = await started(shared([BUFFER, carveoutEntry('vdev0vring0', da, len), vdevEntry()]));
+    expect(() => coprocessor.bindVdev(0, 41, 0)).toThrow(message);
+  });
+
   it('gives a carveout without an address its place there, and takes that back', async () => {
     const any = carveoutEntry('vdev0buffer', FW_RSC_ADDR_ANY, 0x2000);
     const file = shared([any, carveoutEntry('vdev0vring0', BASE + 0x8000, 0x1000), vdevEntry()]);

@@ -68,6 +68,8 @@ describe('binding a vdev', () => {
     expect([head, used]).toEqual([0, -1]);
     // The descriptor shows where the firmware will look.
     expect(shared.memory.readU32(BASE + 0x1000)).toBe(BASE + 0x4000);
+    vdev.close();
+    expect(shared.vdev().vrings.map((vring) => vring.da)).toEqual(das);
   });
 
   it('is called by its own notifyids only', async () => {
