@@ -117,7 +117,7 @@ const memorySource = z
           deviceAddress,
         },
       ),
-      section('A file or device that can be mapped, such as the memory of an emulator.', {
+      section('A file that can be mapped, such as the memory of an emulator.', {
         type: type('file', 'A file.'),
         path: path('The file; `/proc/PID/fd/N` for the memory of another process.'),
         offset: offset('Where the memory begins in the file.').default(0),
@@ -292,26 +292,30 @@ const exportSection = section('A virtio device that guests connect to.', {
   ).default(50),
   lines: z
     .array(
-      z.union([
-        lineSelector
-          .transform(
-            (line): { line: string; name?: string | undefined; access: 'read' | 'write' | 'owner' } => ({
-              line,
-              access: 'write',
-            }),
-          )
-          .describe(
-            'Lines with their own names and `write` access: `CHIP/LINE`; `*` and `?` are globs, `#13` is an offset.',
-          ),
-        exportedLine,
-      ]),
+      z
+        .union([
+          lineSelector
+            .transform(
+              (line): { line: string; name?: string | undefined; access: 'read' | 'write' | 'owner' } => ({
+                line,
+                access: 'write',
+              }),
+            )
+            .describe(
+              'Lines with their own names and `write` access: `CHIP/LINE`; `*` and `?` are globs, `#13` is an offset.',
+            ),
+          exportedLine,
+        ])
+        .describe(
+          'Text, `CHIP/LINE`: lines with their own names and `write` access. Or a map, for another name or access:',
+        ),
       { error: 'a list of lines such as ["hub/*"]' },
     )
     .min(1, { error: 'a list of at least one line such as ["hub/*"]' })
     .describe('The lines, in the order of their offsets in the device.'),
 });
 
-const log = section('What is logged, on standard error.', {
+const log = section('What is logged.', {
   level: choice('The least important messages that are logged.', ['debug', 'info', 'warn', 'error']).default(
     'info',
   ),
