@@ -1,5 +1,6 @@
+import { matchesGlob } from '../gpio/line-selection.ts';
 import type { ConfigFault, ConfigPath } from './config-error.ts';
-import { isGlob, isSingleLine, type LineSelector, matchesGlob, parseLineSelector } from './line-selector.ts';
+import { isGlob, isSingleLine, type LineSelector, parseLineSelector } from './line-selector.ts';
 import type { ChipConfig, Config, CoprocessorConfig } from './schema.ts';
 import { suggest } from './suggestion.ts';
 import { faultAt, type YamlSource } from './yaml-source.ts';

@@ -21,7 +21,7 @@ export function parseLineSelector(text: string): LineSelector | undefined {
   const slash = text.indexOf('/');
   const chip = text.slice(0, slash);
   const line = text.slice(slash + 1);
-  if (/^#\d{1,5}$/.test(line)) return { chip, offset: Number(line.slice(1)) };
+  if (/^#\d+$/.test(line)) return { chip, offset: Number(line.slice(1)) };
   return { chip, line };
 }
 
@@ -33,29 +33,4 @@ export function isGlob(pattern: string): boolean {
 /** Whether a selector can stand for one line only. */
 export function isSingleLine(selector: LineSelector): boolean {
   return !isGlob(selector.chip) && (selector.line === undefined || !isGlob(selector.line));
-}
-
-/** Matches a name against a glob of `*` and `?`, in time proportional to the product of their lengths at worst. */
-export function matchesGlob(pattern: string, name: string): boolean {
-  let p = 0;
-  let n = 0;
-  let starAt = -1;
-  let resumeAt = 0;
-  while (n < name.length) {
-    // The star comes first: a line may have a `*` in its name, and the pattern's is still a glob.
-    if (pattern[p] === '*') {
-      starAt = p++;
-      resumeAt = n;
-    } else if (pattern[p] === '?' || (p < pattern.length && pattern[p] === name[n])) {
-      p++;
-      n++;
-    } else if (starAt >= 0) {
-      p = starAt + 1;
-      n = ++resumeAt;
-    } else {
-      return false;
-    }
-  }
-  while (pattern[p] === '*') p++;
-  return p === pattern.length;
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isSingleLine, matchesGlob, parseLineSelector } from '../../src/config/line-selector.ts';
+import { isSingleLine, parseLineSelector } from '../../src/config/line-selector.ts';
+import { matchesGlob } from '../../src/gpio/line-selection.ts';
 
 describe('parseLineSelector', () => {
   it.each([
@@ -9,6 +10,7 @@ describe('parseLineSelector', () => {
     ['hub/IMU_INT', { chip: 'hub', line: 'IMU_INT' }],
     ['*/LED?', { chip: '*', line: 'LED?' }],
     ['hub/#13', { chip: 'hub', offset: 13 }],
+    ['hub/#123456', { chip: 'hub', offset: 123456 }],
     ['hub/#A', { chip: 'hub', line: '#A' }],
     ['hub/a/b c', { chip: 'hub', line: 'a/b c' }],
   ])('takes %s apart', (text, selector) => {
