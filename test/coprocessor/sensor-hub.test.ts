@@ -7,7 +7,7 @@ import type { BoundVdev } from '../../src/coprocessor/vdev.ts';
 import { decodeConfig, MSG_GET_LINE_NAMES, STATUS_OK } from '../../src/wire/virtio-gpio.ts';
 import { scratchFolder } from './scratch-folder.ts';
 
-const HUB = fileURLToPath(new URL('../../build/sensor-hub/sensor-hub', import.meta.url));
+const HUB = fileURLToPath(new URL('../../build/Release/sensor-hub', import.meta.url));
 const BASE = 0x2000_0000;
 
 const closers: (() => unknown)[] = [];
