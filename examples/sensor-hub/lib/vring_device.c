@@ -41,6 +41,11 @@ static uint32_t used_bytes_of(uint16_t num) {
     return RING_ENTRIES + USED_ENTRY_BYTES * num + 2u;
 }
 
+/* A constant where EVENT_IDX is left out, so that its code goes too. */
+static bool uses_event_idx(const struct vring_device *ring) {
+    return VRING_EVENT_IDX && ring->event_idx;
+}
+
 static bool aligned(uint64_t address, const void *pointer, unsigned alignment) {
     return address % alignment == 0 && (uintptr_t)pointer % alignment == 0;
 }
@@ -70,7 +75,7 @@ bool vring_attach(struct vring_device *ring, const struct hub_port *port, const 
     ring->published_used = place->next_used;
     ring->notified_used = place->next_used;
     ring->notify_id = place->notify_id;
-    ring->event_idx = VRING_EVENT_IDX && event_idx;
+    ring->event_idx = event_idx;
     return true;
 }
 
@@ -261,7 +266,7 @@ bool vring_wants_doorbell(struct vring_device *ring) {
     PORT_MEMORY_BARRIER();
     const uint16_t before = ring->notified_used;
     ring->notified_used = ring->published_used;
-    if (ring->event_idx) {
+    if (uses_event_idx(ring)) {
         const uint16_t event = load16(ring->available + RING_ENTRIES + 2u * ring->num);
         return (uint16_t)(ring->published_used - event - 1u) < (uint16_t)(ring->published_used - before);
     }
@@ -272,7 +277,7 @@ bool vring_arm(struct vring_device *ring) {
     if (ring->descriptors == NULL || ring->broken) {
         return false;
     }
-    if (ring->event_idx) {
+    if (uses_event_idx(ring)) {
         store16(ring->used + RING_ENTRIES + USED_ENTRY_BYTES * ring->num, ring->next_available);
     } else {
         store16(ring->used + RING_FLAGS, 0);
@@ -283,7 +288,7 @@ bool vring_arm(struct vring_device *ring) {
 
 void vring_disarm(struct vring_device *ring) {
     /* With EVENT_IDX an avail_event that is left behind does it by itself. */
-    if (ring->descriptors != NULL && !ring->event_idx) {
+    if (ring->descriptors != NULL && !uses_event_idx(ring)) {
         store16(ring->used + RING_FLAGS, VRING_USED_NO_NOTIFY);
     }
 }
