@@ -49,7 +49,7 @@ struct hub_port {
      */
     void (*ring_doorbell)(void *context, uint32_t notify_id);
 
-    /* The level on the wire now, 0 or 1, of inputs and outputs. */
+    /* The level on the wire now, 0 or 1, of inputs and outputs. Called between enter and leave_critical. */
     uint8_t (*read_level)(void *context, uint16_t line);
 
     /* Drives an output. False: the hardware refuses (answered with ERR). */
@@ -63,7 +63,8 @@ struct hub_port {
 
     /*
      * From now on call virtio_gpio_line_changed() for at least these edges (more do no harm, the library
-     * filters); 0 switches the line's interrupt off. False: the line cannot interrupt (ERR).
+     * filters); 0 switches the line's interrupt off. False: the line cannot interrupt (ERR). Called
+     * between enter_critical and leave_critical.
      */
     bool (*enable_edges)(void *context, uint16_t line, unsigned edges);
 
