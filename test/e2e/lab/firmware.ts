@@ -6,6 +6,8 @@ import { REPOSITORY, requireFile } from './prerequisites.ts';
 const TARGETS = {
   /** A Linux process that shares a memfd with the service. */
   host: 'sensor-hub',
+  /** For the Cortex-M3 board that QemuMcu is. */
+  lm3s6965evb: 'sensor-hub-lm3s6965evb.elf',
   /** A vhost-user back-end: the firmware's library talks to the guest itself. */
   'vhost-user': 'vhost-user-sensor-hub',
 } as const;

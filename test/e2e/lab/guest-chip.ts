@@ -48,9 +48,19 @@ export class GuestChip {
     return (await this.#succeed(`gpioget ${this.name} ${offsets.join(' ')}`)).trim().split(' ').map(Number);
   }
 
-  /** Drives outputs until the program is stopped; `lines` are `OFFSET=LEVEL`. */
+  /** Drives outputs until `release`; `lines` are `OFFSET=LEVEL`. */
   hold(...lines: readonly string[]): GuestProgram {
     return this.guest.start(`gpioset --mode=signal ${this.name} ${lines.join(' ')}`);
+  }
+
+  /** Ends a `hold`. @throws Error when it had failed, or ended with an error */
+  async release(holder: GuestProgram): Promise<void> {
+    const { exitCode, stderr } = await holder.stop();
+    // gpioset drives the lines first and takes care of signals then: one that comes in between ends it as SIGTERM
+    // ends any program (128 + 15). The kernel releases the lines either way.
+    if ((exitCode !== 0 && exitCode !== 143) || stderr !== '') {
+      throw new Error(`gpioset ended with ${exitCode}: ${stderr}${await kernelLog(this.guest)}`);
+    }
   }
 
   /**

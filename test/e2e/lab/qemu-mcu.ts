@@ -6,9 +6,7 @@ import { QmpClient } from './qmp-client.ts';
 import { QtestClient } from './qtest-client.ts';
 import { ScratchFolder } from './scratch-folder.ts';
 
-/** Base address of the PL061 GPIO port A of the LM3S6965 (data sheet, table 2-8). */
-export const GPIO_PORT_A = 0x4000_4000;
-/** Port B likewise. */
+/** Base address of the PL061 GPIO port B of the LM3S6965 (data sheet, memory map). */
 export const GPIO_PORT_B = 0x4000_5000;
 
 /** QEMU names the machine's SRAM after the board's file; /proc shows memfds with this prefix. */
