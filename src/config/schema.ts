@@ -155,8 +155,12 @@ const resourceTable = z
         ADDRESS_SPACE_BYTES,
       ),
     }),
-    section('A table at the address of the section `.resource_table` of the firmware.', {
+    section('A table at the address of a section of the firmware.', {
       elf: path("The firmware's ELF file."),
+      section: text(
+        "The section. Linux's remoteproc looks at `.resource_table` only: a table in another section stays ours.",
+        'the name of a section such as ".resource_table"',
+      ).default('.resource_table'),
     }),
   ])
   .describe('Where the resource table lies in memory.');

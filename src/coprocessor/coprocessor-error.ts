@@ -4,6 +4,8 @@ export type CoprocessorErrorCode =
   | 'ERR_MEMORY'
   /** The resource table is not where it should be, or its bytes are wrong. */
   | 'ERR_RESOURCE_TABLE'
+  /** The firmware's file cannot be read, or has no resource table. */
+  | 'ERR_FIRMWARE'
   /** A virtio device of the table cannot be bound. */
   | 'ERR_VDEV'
   /** There is no room for vrings or buffers. */

@@ -4,10 +4,13 @@ import { decodeResourceTable, type ResourceTable } from '../wire/resource-table.
 import { CoprocessorError, describeOpenError, hex } from './coprocessor-error.ts';
 import type { DeviceMemory } from './device-memory.ts';
 
-/** Where the resource table is: at a device address, or where the firmware's ELF file puts `.resource_table`. */
+/**
+ * Where the resource table is: at a device address, or where the firmware's ELF file puts a section, `.resource_table` unless
+ * named.
+ */
 export type ResourceTableSource =
   | { readonly deviceAddress: number; readonly elf?: undefined }
-  | { readonly elf: string; readonly deviceAddress?: undefined };
+  | { readonly elf: string; readonly section?: string | undefined; readonly deviceAddress?: undefined };
 
 /** A table is a few hundred bytes; the copy that is decoded is bounded all the same. */
 const MAX_TABLE_BYTES = 64 * 1024;
@@ -22,7 +25,8 @@ export interface TableLocation {
 
 /**
  * Finds the table's place; whether a table is there yet is another question.
- * @throws CoprocessorError ERR_RESOURCE_TABLE when it is not in the configured memory, or the ELF file has none
+ * @throws CoprocessorError ERR_RESOURCE_TABLE when it is not in the configured memory, ERR_FIRMWARE when the ELF file cannot be
+ * read or has no such section
  */
 export function locateTable(source: ResourceTableSource, memory: DeviceMemory): TableLocation {
   const { deviceAddress, sectionBytes, where } = findPlace(source);
@@ -56,35 +60,31 @@ function findPlace(source: ResourceTableSource): Place {
   if (source.elf === undefined) {
     return { deviceAddress: source.deviceAddress, sectionBytes: Number.POSITIVE_INFINITY, where: '' };
   }
-  const path = source.elf;
+  const { elf: path, section: name = RESOURCE_TABLE_SECTION } = source;
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(path);
   } catch (error) {
     const why = describeOpenError(path, error);
-    throw new CoprocessorError('ERR_RESOURCE_TABLE', `resource table from firmware ${why}`, error);
+    throw new CoprocessorError('ERR_FIRMWARE', `resource table from firmware ${why}`, error);
   }
   let section: ReturnType<typeof findSection>;
   try {
-    section = findSection(decodeElf(bytes), RESOURCE_TABLE_SECTION);
+    section = findSection(decodeElf(bytes), name);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new CoprocessorError(
-      'ERR_RESOURCE_TABLE',
-      `firmware ${path} is not a good ELF file: ${why}`,
-      error,
-    );
+    throw new CoprocessorError('ERR_FIRMWARE', `firmware ${path} is not a good ELF file: ${why}`, error);
   }
   if (section === undefined) {
     throw new CoprocessorError(
-      'ERR_RESOURCE_TABLE',
-      `firmware ${path} has no section ${RESOURCE_TABLE_SECTION}; give the table's device address instead`,
+      'ERR_FIRMWARE',
+      `firmware ${path} has no section ${name}; give the table's device address instead`,
     );
   }
   return {
     deviceAddress: section.address,
     sectionBytes: section.sizeBytes,
-    where: ` (${RESOURCE_TABLE_SECTION} of ${path})`,
+    where: ` (${name} of ${path})`,
   };
 }
 

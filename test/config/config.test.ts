@@ -18,7 +18,7 @@ const FULL = `coprocessors:
     exec: { command: [./sensor-hub, --lines=16], env: { TRACE: '1' }, cwd: run }
   board:
     memory: [{ type: uio, device: /dev/uio1, map: 1, offset: 0x100, deviceAddress: 0 }]
-    resourceTable: { elf: fw/hub.elf }
+    resourceTable: { elf: fw/hub.elf, section: '.resource_table' }
     doorbell: { type: uio, device: ./uio1, map: 2, offset: 0x10, encoding: constant, value: 5 }
     startTimeoutMs: 1
     requestTimeoutMs: 450
@@ -76,7 +76,7 @@ describe('parseConfig', () => {
     });
     expect(config.coprocessors.board).toEqual({
       memory: [{ type: 'uio', device: '/dev/uio1', map: 1, offset: 0x100, deviceAddress: 0 }],
-      resourceTable: { elf: '/etc/rproc/fw/hub.elf' },
+      resourceTable: { elf: '/etc/rproc/fw/hub.elf', section: '.resource_table' },
       doorbell: {
         type: 'uio',
         device: '/etc/rproc/uio1',
@@ -250,7 +250,7 @@ function withMemory(memory: string): string {
   return `coprocessors:
   hub:
     memory: [${memory}]
-    resourceTable: { elf: x.elf }
+    resourceTable: { elf: x.elf, section: '.resource_table' }
     doorbell: { type: poll }
 chips: { hub: { coprocessor: hub } }
 `;

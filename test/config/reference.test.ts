@@ -77,7 +77,7 @@ chips: { hub: { coprocessor: hub } }`,
     expect(memory(hub.memory[0]!).type).toBe('uio');
     expect(doorbell(hub.doorbell).type).toBe('poll');
     expect(exec(hub.exec!).command).toEqual(['a']);
-    expect(table(hub.resourceTable)).toEqual({ elf: '/etc/a' });
+    expect(table(hub.resourceTable)).toEqual({ elf: '/etc/a', section: '.resource_table' });
   });
 });
 

@@ -41,28 +41,41 @@ describe('finding the resource table', () => {
     expect(coprocessor.bindVdev(0, 41, 0).queues).toHaveLength(2);
   });
 
+  it('takes it from another section when that is named, which Linux leaves alone', async () => {
+    const file = shared();
+    const elf = join(scratchFolder(), 'hub.elf');
+    const content = new Uint8Array(file.table.sizeBytes);
+    writeFileSync(elf, elfImage(32, 40, [{ name: '.hub_table', address: BASE, content }]));
+    const coprocessor = made({ ...file.options, resourceTable: { elf, section: '.hub_table' } });
+    await coprocessor.start();
+    expect(coprocessor.bindVdev(0, 41, 0).queues).toHaveLength(2);
+  });
+
   it.each([
     [
       'has no such section',
+      'ERR_FIRMWARE',
       [{ name: '.text', address: BASE, content: new Uint8Array(4) }],
       /hub\.elf has no section \.resource_table; give the table's device address instead/,
     ],
     [
       'puts it outside the memory',
+      'ERR_RESOURCE_TABLE',
       [{ name: '.resource_table', address: 0x1000, content: new Uint8Array(64) }],
       /resource table at device address 0x1000 \(\.resource_table of .*\) is outside the configured memory \(0x20000000-0x2000ffff\)/,
     ],
     [
       'has a smaller section than the table',
+      'ERR_RESOURCE_TABLE',
       [{ name: '.resource_table', address: BASE, content: new Uint8Array(40) }],
       /resource table at device address 0x20000000: .*expected/,
     ],
-  ])('refuses an ELF file that %s', async (_what, sections, message) => {
+  ])('refuses an ELF file that %s', async (_what, code, sections, message) => {
     const elf = join(scratchFolder(), 'hub.elf');
     writeFileSync(elf, elfImage(32, 40, sections));
     const coprocessor = made({ ...shared().options, resourceTable: { elf } });
     await expect(coprocessor.start()).rejects.toMatchObject({
-      code: 'ERR_RESOURCE_TABLE',
+      code,
       message: expect.stringMatching(message),
     });
   });
