@@ -21,6 +21,8 @@ export function figuresOf(rounds: Rounds, idle: IdleResult, demo: DemoResult): F
     figure('getMedianOverFloor', 'x floor', overFloor(rounds.get, 'medianNs')),
     figure('getP99OverFloorP99', 'x floor', overFloor(rounds.get, 'p99Ns')),
     ...loadFigures('get', rounds.get),
+    figure('setUnpolledMedianOverFloor', 'x floor', overFloor(rounds.setUnpolled, 'medianNs')),
+    ...loadFigures('setUnpolled', rounds.setUnpolled),
     ...loadFigures('set32', rounds.setBatch),
     figure('set32OverYardstick', 'x C device', overYardstick(rounds)),
     ...loadFigures('set32NoEventIdx', rounds.setBatchNoEventIdx),

@@ -23,7 +23,7 @@ export const FULL: Effort = {
   rounds: 7,
   floorRounds: 20_000,
   requests: 20_000,
-  pipelinedRequests: 500_000,
+  pipelinedRequests: 1_000_000,
   toggles: 20_000,
   settleSeconds: 20,
   idleSeconds: 10,
@@ -33,7 +33,7 @@ export const QUICK: Effort = {
   rounds: 5,
   floorRounds: 4_000,
   requests: 4_000,
-  pipelinedRequests: 100_000,
+  pipelinedRequests: 500_000,
   toggles: 4_000,
   settleSeconds: 5,
   idleSeconds: 10,
@@ -56,6 +56,7 @@ export interface Sample<T> {
 export interface Rounds {
   readonly set: Sample<LoadResult>[];
   readonly get: Sample<LoadResult>[];
+  readonly setUnpolled: Sample<LoadResult>[];
   readonly setBatch: Sample<LoadResult>[];
   readonly setBatchNoEventIdx: Sample<LoadResult>[];
   readonly setBatchYardstick: Sample<LoadResult>[];
@@ -70,10 +71,17 @@ export interface Rounds {
 const BATCH_SPIN_US = 50;
 const OUTSTANDING = 32;
 
-/** Runs all rounds against a back-end and the yardstick; `progress` is told of each finished run. */
+/** The counterparts of the load generator. */
+export interface Subjects {
+  readonly backEnd: Service;
+  /** A second back-end, with adaptive polling off. */
+  readonly unpolled: Service;
+  readonly yardstick: Service;
+}
+
+/** Runs all rounds; `progress` is told of each finished run. */
 export async function measureRounds(
-  backEnd: Service,
-  yardstick: Service,
+  { backEnd, unpolled, yardstick }: Subjects,
   effort: Effort,
   placement: Placement,
   progress: (line: string) => void,
@@ -81,6 +89,7 @@ export async function measureRounds(
   const rounds: Rounds = {
     set: [],
     get: [],
+    setUnpolled: [],
     setBatch: [],
     setBatchNoEventIdx: [],
     setBatchYardstick: [],
@@ -111,11 +120,12 @@ export async function measureRounds(
     '--warmup=0',
   ];
   const toggles = ['--mode=interrupt', `--requests=${effort.toggles}`, '--warmup=0'];
-  await warmUp(backEnd, effort, placement);
+  for (const service of [backEnd, unpolled]) await warmUp(service, effort, placement);
   for (let round = 1; round <= effort.rounds; round++) {
     const name = `round ${round}/${effort.rounds}`;
     await sample(rounds.set, `${name} set`, backEnd, ['--mode=set', ...single]);
     await sample(rounds.get, `${name} get`, backEnd, ['--mode=get', ...single]);
+    await sample(rounds.setUnpolled, `${name} set without polling`, unpolled, ['--mode=set', ...single]);
     await sample(rounds.setBatch, `${name} set x32`, backEnd, batch);
     await sample(rounds.setBatchYardstick, `${name} set x32 in C`, yardstick, batch);
     await sample(rounds.setBatchNoEventIdx, `${name} set x32 without EVENT_IDX`, backEnd, [

@@ -11,7 +11,7 @@ import { exitStatus } from './figures.ts';
 import { allowedCpus, buildPrograms } from './programs.ts';
 import { figuresOf, tableOf } from './report.ts';
 import { type Effort, FULL, measureRounds, type Placement, QUICK } from './rounds.ts';
-import { startBackEnd, startYardstick } from './service.ts';
+import { type Service, startBackEnd, startYardstick } from './service.ts';
 import { measureDemo, measureIdle } from './standing.ts';
 
 const LINES = 32;
@@ -59,29 +59,32 @@ function machine(): Record<string, string | number> {
 async function run({ json, effort, placement }: Options): Promise<0 | 1> {
   const progress = (line: string): void => void process.stderr.write(`${line}\n`);
   buildPrograms();
-  const backEnd = await startBackEnd(LINES, placement.serviceCpu);
+  const services: Service[] = [];
+  const started = async (starting: Promise<Service>): Promise<Service> => {
+    const service = await starting;
+    services.push(service);
+    return service;
+  };
   try {
-    const yardstick = await startYardstick(LINES, placement.serviceCpu);
-    try {
-      const rounds = await measureRounds(backEnd, yardstick, effort, placement, progress);
-      progress(`idle: settling for ${effort.settleSeconds} s`);
-      const idle = await measureIdle(backEnd, effort.settleSeconds, effort.idleSeconds);
-      progress('demo');
-      const demo = await measureDemo();
-      const figures = figuresOf(rounds, idle, demo);
+    const backEnd = await started(startBackEnd(LINES, placement.serviceCpu));
+    const unpolled = await started(startBackEnd(LINES, placement.serviceCpu, ['--poll-us=0']));
+    const yardstick = await started(startYardstick(LINES, placement.serviceCpu));
+    const rounds = await measureRounds({ backEnd, unpolled, yardstick }, effort, placement, progress);
+    progress(`idle: settling for ${effort.settleSeconds} s`);
+    const idle = await measureIdle(backEnd, effort.settleSeconds, effort.idleSeconds);
+    progress('demo');
+    const demo = await measureDemo();
+    const figures = figuresOf(rounds, idle, demo);
+    if (json) {
       const met = figures.every((each) => each.met !== false);
-      if (json) {
-        const report = { date: new Date().toISOString(), machine: machine(), placement, effort, met };
-        process.stdout.write(`${JSON.stringify({ ...report, figures, rounds, idle, demo })}\n`);
-      } else {
-        process.stdout.write(`${tableOf(figures)}\n`);
-      }
-      return exitStatus(figures);
-    } finally {
-      await yardstick.close();
+      const report = { date: new Date().toISOString(), machine: machine(), placement, effort, met };
+      process.stdout.write(`${JSON.stringify({ ...report, figures, rounds, idle, demo })}\n`);
+    } else {
+      process.stdout.write(`${tableOf(figures)}\n`);
     }
+    return exitStatus(figures);
   } finally {
-    await backEnd.close();
+    for (const service of services) await service.close();
   }
 }
 
