@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import { exitStatus } from '../../bench/figures.ts';
+import type { InterruptResult, LoadResult } from '../../bench/programs.ts';
+import { figuresOf, tableOf } from '../../bench/report.ts';
+import type { Rounds, Sample } from '../../bench/rounds.ts';
+
+const idle = { switches: 3, byThread: { 'node/1': 3 }, cpuSeconds: 0, seconds: 10.01 };
+const demo = { residentBytes: 70e6, treeResidentBytes: 72e6, startMs: 200 };
+
+function load(medianNs: number, floorNs: number, requestsPerSecond = 1e6): Sample<LoadResult> {
+  const result = {
+    medianNs,
+    p99Ns: medianNs * 2,
+    requestsPerSecond,
+    errors: 0,
+    cpuSeconds: 0.1,
+    requests: 1e6,
+    kicks: 1,
+  };
+  const floor = { medianNs: floorNs, p99Ns: floorNs * 3, roundTripsPerSecond: 1e9 / floorNs };
+  return { floor, result, serviceCpuSeconds: 0.25 };
+}
+
+function interrupts(lost: number): Sample<InterruptResult> {
+  const { floor, result, serviceCpuSeconds } = load(1, 1);
+  return { floor, serviceCpuSeconds, result: { ...result, eventsPerSecond: 1e5, lost, invented: 0 } };
+}
+
+function rounds(changes: Partial<Rounds> = {}): Rounds {
+  const loads = [load(20, 40), load(30, 10), load(20, 10)];
+  return {
+    set: loads,
+    get: loads,
+    setUnpolled: loads,
+    setBatch: loads,
+    setBatchNoEventIdx: loads,
+    setBatchYardstick: [load(1, 1, 2e6), load(1, 1, 4e6), load(1, 1, 2e6)],
+    interruptOne: [interrupts(0)],
+    interruptMany: [interrupts(0)],
+    ...changes,
+  };
+}
+
+function valueOf(name: string, all: Rounds): number | undefined {
+  return figuresOf(all, idle, demo).find((each) => each.name === name)?.value;
+}
+
+describe('figuresOf', () => {
+  it('takes the median of the rounds’ ratios', () => {
+    expect(valueOf('setMedianOverFloor', rounds())).toBe(2);
+    expect(valueOf('set32OverYardstick', rounds())).toBe(0.5);
+  });
+
+  it('gives processor time for a million requests', () => {
+    expect(valueOf('setServiceCpu', rounds())).toBe(0.25);
+    expect(valueOf('setLoadCpu', rounds())).toBe(0.1);
+  });
+
+  it('adds lost events up over the rounds, and one of them fails the run', () => {
+    const some = rounds({ interruptMany: [interrupts(0), interrupts(1), interrupts(0)] });
+    expect(valueOf('interrupt16Lost', some)).toBe(1);
+    expect(exitStatus(figuresOf(some, idle, demo))).toBe(1);
+    expect(exitStatus(figuresOf(rounds(), idle, demo))).toBe(0);
+  });
+
+  it('judges what the issue sets targets for', () => {
+    const judged = figuresOf(rounds(), idle, demo).filter((each) => each.target !== null);
+    expect(judged.map((each) => each.name)).toEqual(
+      expect.arrayContaining(['setMedianOverFloor', 'idleSwitches', 'demoResident', 'wrongAnswers']),
+    );
+    expect(judged.every((each) => each.met === true)).toBe(true);
+  });
+});
+
+describe('tableOf', () => {
+  it('prints a line a figure with its target and verdict', () => {
+    const table = tableOf(figuresOf(rounds(), { ...idle, switches: 15 }, { ...demo, residentBytes: 300e6 }));
+    expect(table).toMatch(/^figure +value +unit +target$/m);
+    expect(table).toMatch(/^setMedianOverFloor +2 +x floor +<= 2 +met$/m);
+    expect(table).toMatch(/^idleSwitches +15 +in 10 s +<= 10 +missed$/m);
+    expect(table).toMatch(/^demoResident +300 +MB +< 120 +FAILED$/m);
+  });
+});
