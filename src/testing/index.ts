@@ -1,0 +1,7 @@
+/**
+ * rproc-gpio for tests: a chip in this process, and a vhost-user front-end that plays the guest.
+ * @packageDocumentation
+ */
+
+export * from './front-end.ts';
+export { SimulatedChip } from './simulated-chip.ts';
