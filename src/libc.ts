@@ -1,0 +1,169 @@
+/**
+ * What the C library offers and Node does not, for the cold path: a call takes some 7 microseconds. The only user of
+ * ffi-napi and ref-napi, which are loaded with the first call, so that a platform without them still runs everything else.
+ * Main thread only: loaded in a worker thread they end the process.
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { getSystemErrorMap } from 'node:util';
+import { isMainThread } from 'node:worker_threads';
+
+/** sched.h */
+const SCHED_FIFO = 1;
+/** What is started from here (threads, the firmware's process) gets the ordinary policy back. */
+const SCHED_RESET_ON_FORK = 0x4000_0000;
+
+/** The calling thread, for sched_setscheduler(2). */
+const SELF = 0;
+
+/**
+ * A call into the C library failed. `code` is the errno's name (`'EPERM'`), `'ERR_FFI_UNAVAILABLE'` when ffi-napi does not
+ * load here, `'ERR_WORKER_THREAD'` outside of the main thread, or `'EINVAL'` for an argument that cannot be right.
+ */
+export class LibcError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = 'LibcError';
+    this.code = code;
+  }
+}
+
+interface CLibrary {
+  mlock(address: number, sizeBytes: number): number;
+  munlockall(): number;
+  sched_setscheduler(pid: number, policy: number, parameters: Buffer): number;
+}
+
+interface Ffi {
+  Library(file: null, functions: Record<keyof CLibrary, readonly [string, readonly string[]]>): CLibrary;
+  errno(): number;
+}
+
+interface Ref {
+  alloc(type: 'int', value: number): Buffer;
+}
+
+interface Loaded {
+  readonly library: CLibrary;
+  readonly errno: () => number;
+  readonly ref: Ref;
+}
+
+let loaded: Loaded | undefined;
+
+/** @throws LibcError */
+function load(): Loaded {
+  if (loaded !== undefined) return loaded;
+  if (!isMainThread) {
+    throw new LibcError('ERR_WORKER_THREAD', 'the C library can be called from the main thread only');
+  }
+  try {
+    const require = createRequire(import.meta.url);
+    const ffi = require('ffi-napi') as Ffi;
+    const ref = require('ref-napi') as Ref;
+    const library = ffi.Library(null, {
+      mlock: ['int', ['size_t', 'size_t']],
+      munlockall: ['int', []],
+      sched_setscheduler: ['int', ['int', 'int', 'pointer']],
+    });
+    loaded = { library, errno: ffi.errno, ref };
+    return loaded;
+  } catch (error) {
+    const [reason] = (error as Error).message.split('\n');
+    throw new LibcError(
+      'ERR_FFI_UNAVAILABLE',
+      `the packages ffi-napi and ref-napi do not load (${reason}); run npm rebuild ffi-napi ref-napi, or do without what needs them`,
+    );
+  }
+}
+
+/** Read the errno first: anything in between may change it. */
+function libcError(errno: number, tried: string, advice: Readonly<Record<string, string>>): LibcError {
+  const [name, text] = getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, 'unknown error'];
+  const remedy = advice[name];
+  return new LibcError(name, `${tried}: ${text} (${name})${remedy === undefined ? '' : `; ${remedy}`}`);
+}
+
+/** Whether the ffi packages load here, and if not, why. Never throws. */
+export function probe():
+  | { readonly available: true }
+  | { readonly available: false; readonly reason: string } {
+  try {
+    load();
+    return { available: true };
+  } catch (error) {
+    return { available: false, reason: (error as Error).message };
+  }
+}
+
+interface MemoryRange {
+  readonly address: number;
+  readonly sizeBytes: number;
+}
+
+/** Mapped files but memory that is shared on purpose, the C library's heap, the main thread's stack. */
+function lockableRanges(): MemoryRange[] {
+  const ranges: MemoryRange[] = [];
+  for (const line of readFileSync('/proc/self/maps', 'utf8').split('\n')) {
+    // 7f5c1000-7f5c2000 r-xp 00000000 08:01 1234    /usr/bin/node
+    const match = /^([0-9a-f]+)-([0-9a-f]+) (r\S+) \S+ \S+ \d+\s+(\/.*|\[heap\]|\[stack\])$/.exec(line);
+    if (match === null || /^\/(memfd:|dev\/|SYSV)/.test(match[4]!)) continue;
+    const address = Number.parseInt(match[1]!, 16);
+    ranges.push({ address, sizeBytes: Number.parseInt(match[2]!, 16) - address });
+  }
+  return ranges;
+}
+
+/**
+ * Keeps the program resident: its code, its libraries, the heap and stack of C. On a machine without swap that is all that
+ * the kernel could take away under memory pressure, and the data path's next use would wait for the disk.
+ *
+ * Not mlockall(2): V8 gives pages back with madvise(MADV_DONTNEED), which locked memory refuses, and V8 then ends the process
+ * (tried with Node 20). On a machine with swap keep the service out of it (systemd MemorySwapMax=0).
+ *
+ * @returns the locked bytes
+ * @throws LibcError `ENOMEM` or `EPERM` where the limit on locked memory is too small (nothing is locked then),
+ * `ERR_FFI_UNAVAILABLE`, `ERR_WORKER_THREAD`
+ */
+export function lockMemory(): number {
+  const { library, errno } = load();
+  const ranges = lockableRanges();
+  const sizeBytes = ranges.reduce((sum, range) => sum + range.sizeBytes, 0);
+  for (const range of ranges) {
+    if (library.mlock(range.address, range.sizeBytes) === 0) continue;
+    const failure = errno();
+    library.munlockall();
+    const advice =
+      'raise the limit on locked memory (ulimit -l unlimited, systemd LimitMEMLOCK=infinity) or grant CAP_IPC_LOCK';
+    throw libcError(failure, `lock ${Math.ceil(sizeBytes / 2 ** 20)} MiB of memory`, {
+      ENOMEM: advice,
+      EPERM: advice,
+      EAGAIN: advice,
+    });
+  }
+  return sizeBytes;
+}
+
+/**
+ * Gives the main thread, on which the event loop runs, the policy SCHED_FIFO. Threads and processes that are started from
+ * now on do not inherit it.
+ *
+ * @param priority 1 (lowest) to 99
+ * @throws LibcError `EPERM` without the privilege, `EINVAL` for another priority, `ERR_FFI_UNAVAILABLE`,
+ * `ERR_WORKER_THREAD`
+ */
+export function setRealtimePriority(priority: number): void {
+  if (!Number.isInteger(priority) || priority < 1 || priority > 99) {
+    throw new LibcError('EINVAL', `a real-time priority is a whole number from 1 to 99, not ${priority}`);
+  }
+  const { library, errno, ref } = load();
+  // struct sched_param has one member, int sched_priority.
+  const parameters = ref.alloc('int', priority);
+  if (library.sched_setscheduler(SELF, SCHED_FIFO | SCHED_RESET_ON_FORK, parameters) === 0) return;
+  throw libcError(errno(), `set the scheduling policy SCHED_FIFO with priority ${priority}`, {
+    EPERM:
+      'grant CAP_SYS_NICE (setcap, systemd AmbientCapabilities=) or allow the priority (ulimit -r, systemd LimitRTPRIO=)',
+  });
+}
