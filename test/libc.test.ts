@@ -133,9 +133,7 @@ describe('setRealtimePriority', () => {
 describe('without privileges', () => {
   // Root may do everything, so that this process' rights are taken away; anybody else has none.
   const isRoot = process.getuid?.() === 0;
-  const prefix = isRoot
-    ? ? ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
-    : [];
+  const prefix = isRoot ? ['setpriv', '--bounding-set=-all', '--inh-caps=-all'] : [];
 
   it('lockMemory is refused with the errno and the remedy', async () => {
     const limited = ['prlimit', '--memlock=65536:65536', ...prefix];
