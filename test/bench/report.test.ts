@@ -41,24 +41,24 @@ function rounds(changes: Partial<Rounds> = {}): Rounds {
   };
 }
 
-function valueOf(name: string, all: Rounds): number | undefined {
+function valueNamed(name: string, all: Rounds): number | undefined {
   return figuresOf(all, idle, demo).find((each) => each.name === name)?.value;
 }
 
 describe('figuresOf', () => {
   it('takes the median of the rounds’ ratios', () => {
-    expect(valueOf('setMedianOverFloor', rounds())).toBe(2);
-    expect(valueOf('set32OverYardstick', rounds())).toBe(0.5);
+    expect(valueNamed('setMedianOverFloor', rounds())).toBe(2);
+    expect(valueNamed('set32OverYardstick', rounds())).toBe(0.5);
   });
 
   it('gives processor time for a million requests', () => {
-    expect(valueOf('setServiceCpu', rounds())).toBe(0.25);
-    expect(valueOf('setLoadCpu', rounds())).toBe(0.1);
+    expect(valueNamed('setServiceCpu', rounds())).toBe(0.25);
+    expect(valueNamed('setLoadCpu', rounds())).toBe(0.1);
   });
 
   it('adds lost events up over the rounds, and one of them fails the run', () => {
     const some = rounds({ interruptMany: [interrupts(0), interrupts(1), interrupts(0)] });
-    expect(valueOf('interrupt16Lost', some)).toBe(1);
+    expect(valueNamed('interrupt16Lost', some)).toBe(1);
     expect(exitStatus(figuresOf(some, idle, demo))).toBe(1);
     expect(exitStatus(figuresOf(rounds(), idle, demo))).toBe(0);
   });
