@@ -105,8 +105,9 @@ export class EventService {
   /** Delivers an interrupt of a line that was armed. */
   interrupt(gpio: number): void {
     if (this.queue === null) {
-      // The ring stands still, its buffers wait for it to go on.
-      (this.#handles[gpio] as LineHandle).interrupt.latched = true;
+      // The ring stands still, its buffers wait for it to go on. Levels are not latched but looked at again then.
+      const { interrupt } = this.#handles[gpio] as LineHandle;
+      if (!interrupt.isLevel) interrupt.latched = true;
       return;
     }
     this.#return(gpio, EVENT_VALID);
