@@ -74,7 +74,7 @@ function load(): Loaded {
     const [reason] = (error as Error).message.split('\n');
     throw new LibcError(
       'ERR_FFI_UNAVAILABLE',
-      `the packages ffi-napi and ref-napi do not load (${reason}); run npm rebuild ffi-napi ref-napi, or do without what needs them`,
+      `the packages ffi-napi and ref-napi do not load (${reason}); run npm rebuild ffi-napi ref-napi @2060.io/ref-napi, or do without what needs them`,
     );
   }
 }

@@ -7,7 +7,7 @@ export const TUNING_OPTIONS = {
 } as const;
 
 /** Lines for their usage texts. */
-export const TUNING_USAGE = `  --lock-memory          keep all memory resident (mlockall): no page fault in the data path
+export const TUNING_USAGE = `  --lock-memory          keep program files, heap and stack resident (mlock); docs/performance.md
   --realtime=PRIORITY    scheduling policy SCHED_FIFO with priority 1 to 99
 `;
 
