@@ -45,6 +45,8 @@ export class Vring {
   #timer: NodeJS.Timeout | null = null;
   #started = false;
   #queue: DeviceQueue | null = null;
+  /** Turned out to be untrustworthy: stands still until the device is reset. */
+  #broken = false;
   /** Indices at which the ring stood when its queue was taken away, to tell a continuation from a new driver. */
   #stoppedAt: { readonly nextAvailable: number; readonly nextUsed: number } | null = null;
   readonly #call = (): void => {
@@ -144,12 +146,14 @@ export class Vring {
   /** The ring is untrustworthy: the front-end is told through its error descriptor. */
   broken(): void {
     this.#queue = null;
+    this.#broken = true;
     if (this.#errFd >= 0) signalDescriptor(this.#errFd);
   }
 
   /** Gives the device its queue when everything is there: started, enabled, sized, placed. */
   attach(): void {
-    if (!this.#started || !this.enabled || this.#queue !== null || this.#device.needsReset) return;
+    if (!this.#started || !this.enabled || this.#queue !== null) return;
+    if (this.#broken && this.#device.needsReset) return;
     if (this.#size === 0 || this.#addresses === null) {
       throw new VringError(this.index, 'started before SET_VRING_NUM and SET_VRING_ADDR');
     }
@@ -173,6 +177,7 @@ export class Vring {
     if (this.index === 0 && !continues && queue.nextAvailable === 0 && queue.nextUsed === 0)
       this.#device.reset();
     this.#queue = queue;
+    this.#broken = false;
     this.#device.setQueue(this.index, queue, this.#call, continues);
   }
 
@@ -187,10 +192,12 @@ export class Vring {
     this.#stoppedAt = { nextAvailable: queue.nextAvailable, nextUsed: queue.nextUsed };
   }
 
-  /** Device reset: nothing of the old driver's ring holds. */
+  /** Device reset: nothing of the old driver's ring holds; rings are disabled (vhost-user.rst, RESET_DEVICE). */
   reset(): void {
     this.detach();
     this.#started = false;
+    this.enabled = false;
+    this.#broken = false;
     this.#stoppedAt = null;
     this.#base = 0;
     this.#closeKick();
