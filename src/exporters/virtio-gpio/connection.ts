@@ -125,7 +125,9 @@ export class VhostUserConnection {
       throw new ProtocolError(`${name} with ${payload.length} bytes of payload; it has ${size}`);
     }
     const wanted = this.#descriptorsOf(request, payload);
-    if (fds.count !== wanted)
+    // Front-ends exist that send REM_MEM_REG with a descriptor: it is closed unused (vhost-user.rst, REM_MEM_REG).
+    const isTolerated = request === REQUEST.REM_MEM_REG && fds.count === 1;
+    if (fds.count !== wanted && !isTolerated)
       throw new ProtocolError(`${name} with ${fds.count} descriptors; it has ${wanted}`);
     const needsReply =
       (header.flags & HEADER_FLAG.NEED_REPLY) !== 0 &&
@@ -219,7 +221,7 @@ export class VhostUserConnection {
         return;
       case REQUEST.SET_STATUS: {
         const status = Number(wire.decodeU64(payload) & 0xffn);
-        if (status === 0) this.#reset();
+        if (status === 0) this.#statusZero();
         this.#status = status;
         return;
       }
@@ -290,8 +292,23 @@ export class VhostUserConnection {
   /** Rings look their addresses up anew: they stand still while the memory changes under them. */
   #changeMemory(change: () => void): void {
     for (const vring of this.#vrings) vring.detach();
-    change();
-    for (const vring of this.#vrings) vring.attach();
+    try {
+      change();
+    } finally {
+      for (const vring of this.#vrings) this.#reattach(vring);
+    }
+  }
+
+  /** A ring whose memory was taken away stands still until it is back: that is not this message's fault. */
+  #reattach(vring: Vring): void {
+    try {
+      vring.attach();
+    } catch (error) {
+      this.#onLog(
+        'warn',
+        `${this.#device.name}: vring ${vring.index} stands still: ${(error as Error).message}`,
+      );
+    }
   }
 
   #addRegion(region: wire.MemoryRegion, fds: ReceivedDescriptors): void {
@@ -331,6 +348,15 @@ export class VhostUserConnection {
     for (const vring of this.#vrings) vring.reset();
     this.#device.reset();
     this.#status = 0;
+  }
+
+  /**
+   * Status 0 is virtio's reset, but QEMU also sends it at the end of every stop, a mere pause of the guest included: when
+   * GET_VRING_BASE has stopped all rings before, they may go on, with what the guest claimed. A guest's reset is told with
+   * RESET_DEVICE then, or shows when a new driver's rings start at 0.
+   */
+  #statusZero(): void {
+    if (this.#device.needsReset || this.#vrings.some((vring) => vring.started)) this.#reset();
   }
 
   #ended(reason: string | null): void {
