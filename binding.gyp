@@ -12,10 +12,13 @@
         'native/memfd.c',
         'native/message.c',
         'native/poll.c',
+        'native/sigbus.c',
         'native/unix_socket.c',
       ],
       'defines': ['_GNU_SOURCE', 'NAPI_VERSION=8'],
       'cflags': ['-std=c11', '-Wall', '-Wextra', '-Wunused-parameter', '-Wshadow', '-Werror', '-fvisibility=hidden'],
+      # Node unloads an addon with the last environment that has it; the SIGBUS handler stays.
+      'ldflags': ['-Wl,-z,nodelete'],
     },
     {
       # The simulated hub of `rproc-gpio demo`: the firmware example, built for this machine.

@@ -18,6 +18,9 @@ static const struct {
 } FUNCTIONS[] = {
     {"mapDescriptor", mapping_map},
     {"unmap", mapping_unmap},
+    {"isDead", mapping_is_dead},
+    {"openDeathDoorbell", mapping_open_death_doorbell},
+    {"closeDeathDoorbell", mapping_close_death_doorbell},
     {"createMemfd", memfd_create_sized},
     {"createEventfd", eventfd_create},
     {"createPipe", descriptor_create_pipe},

@@ -4,6 +4,7 @@
 
 #include "mapping.h"
 #include "poll.h"
+#include "sigbus.h"
 
 static void let_go_when_idle(struct environment *environment) {
   if (!environment->ending || environment->polls != NULL || environment->cleanup == NULL) return;
@@ -20,6 +21,7 @@ static void on_environment_end(napi_async_cleanup_hook_handle handle, void *data
   environment->ending = true;
   mapping_unmap_all(environment);
   poll_close_all(environment);
+  mapping_close_doorbell(environment);
   let_go_when_idle(environment);
 }
 
@@ -36,6 +38,7 @@ struct environment *environment_create(napi_env env) {
     return NULL;
   }
   environment->references = 1;
+  atomic_init(&environment->death_doorbell, SIGBUS_NO_DOORBELL);
   if (napi_get_uv_event_loop(env, &environment->loop) != napi_ok ||
       napi_set_instance_data(env, environment, on_instance_end, NULL) != napi_ok) {
     free(environment);

@@ -3,13 +3,14 @@
 #define RPROC_GPIO_ENVIRONMENT_H
 
 #include <node_api.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <uv.h>
 
 struct mapping;
 struct poll;
 
-// Everything here is touched on the environment's own thread only.
+// Everything here is touched on the environment's own thread only, but for the doorbell, which a fault rings on any.
 // It outlives the environment's instance data as long as a mapping or a poll still refers to it, since
 // Node does not say in which order it runs the finalizers of an environment that ends.
 struct environment {
@@ -18,7 +19,8 @@ struct environment {
   struct mapping *mappings;  // live ones
   struct poll *polls;        // until libuv has closed them
   unsigned references;
-  int received_descriptors;  // of the last receiveMessage
+  int received_descriptors;   // of the last receiveMessage
+  atomic_int death_doorbell;  // rung when a mapping dies
   bool ending;
 };
 

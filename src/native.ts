@@ -17,6 +17,9 @@ type NativeHandle = object & { readonly brand: 'rproc-gpio poll' };
 interface Addon {
   mapDescriptor(fd: number, offset: number, sizeBytes: number, readOnly: boolean): ArrayBuffer | number;
   unmap(buffer: ArrayBuffer): number;
+  isDead(buffer: ArrayBuffer): boolean;
+  openDeathDoorbell(): number;
+  closeDeathDoorbell(): void;
   createMemfd(name: string, sizeBytes: number, seal: boolean): number;
   createEventfd(): number;
   createPipe(): [number, number] | number;
@@ -135,8 +138,10 @@ function requireSize(value: number, name: string, tried: string): void {
  * Maps a descriptor, shared (`MAP_SHARED`), as an ArrayBuffer that {@link unmap} ends. A mapping that is never
  * unmapped goes with its ArrayBuffer, or with the environment (worker) that made it.
  *
- * Another process can still truncate the file later, and touching what is then missing raises SIGBUS: seal a memfd
- * ({@link createMemfd}) where that matters. Writing to a `readOnly` mapping ends this process (SIGSEGV).
+ * Another process can still truncate the file later. The first touch of a page that is missing then makes the mapping dead
+ * ({@link onDeadMapping}): from that page on it is private memory, zeroed. A sealed memfd ({@link createMemfd}) cannot be
+ * truncated. The first mapping of the process installs a SIGBUS handler for that, which passes every other fault on to the
+ * one before it. Writing to a `readOnly` mapping ends this process (SIGSEGV).
  *
  * @param offset - in bytes, a multiple of the page size
  * @param sizeBytes - at most `buffer.constants.MAX_LENGTH` (4 GiB on Node 20): map bigger memory in windows
@@ -174,6 +179,54 @@ export function mapDescriptor(fd: number, offset: number, sizeBytes: number, rea
 export function unmap(buffer: ArrayBuffer): void {
   const result = addon.unmap(buffer);
   if (result < 0) throw nativeError(result, `unmap a buffer of ${buffer.byteLength} bytes`);
+}
+
+/**
+ * Whether a page of a mapping turned out to be missing when it was touched, in this thread or another one: its file was
+ * truncated. False for a buffer that is no mapping, or unmapped.
+ */
+export const isDead: (buffer: ArrayBuffer) => boolean = addon.isDead;
+
+const deathListeners = new Set<() => void>();
+let deathPoll: PollHandle | undefined;
+
+/**
+ * Tells the listener, on a later turn of the event loop, that a mapping of this environment has died; {@link isDead} says
+ * which. Does not keep the loop alive, and costs nothing until then but one eventfd for all listeners.
+ *
+ * @returns how to stop it; idempotent
+ * @throws NativeError `EMFILE`, ...
+ */
+export function onDeadMapping(listener: () => void): () => void {
+  // Of its own: the same function may be given twice.
+  const own = (): void => listener();
+  deathPoll ??= openDeathPoll();
+  deathListeners.add(own);
+  return () => {
+    if (!deathListeners.delete(own) || deathListeners.size > 0) return;
+    deathPoll?.close();
+    deathPoll = undefined;
+    addon.closeDeathDoorbell();
+  };
+}
+
+function openDeathPoll(): PollHandle {
+  const fd = descriptorOrThrow(addon.openDeathDoorbell(), 'make an eventfd for dead mappings');
+  try {
+    const poll = openPoll(fd, POLL_READABLE, tellDeathListeners, true);
+    poll.unref();
+    return poll;
+  } catch (error) {
+    addon.closeDeathDoorbell();
+    throw error;
+  }
+}
+
+function tellDeathListeners(): void {
+  for (const listener of [...deathListeners]) {
+    // One that another listener has just removed is not told any more.
+    if (deathListeners.has(listener)) listener();
+  }
 }
 
 /**
