@@ -44,13 +44,17 @@ export class EventService {
       if (held === null) continue;
       const { interrupt } = this.#handles[gpio] as LineHandle;
       const chain = queue.adopt(held.head);
-      const usable =
-        chain !== null && chain.fault === FAULT_NONE && chain.writableBytes >= EVENT_RESPONSE_SIZE;
-      this.#held[gpio] = usable ? chain : null;
-      interrupt.armed = usable && interrupt.type !== IRQ_NONE;
+      if (chain === null || chain.fault !== FAULT_NONE || chain.writableBytes < EVENT_RESPONSE_SIZE) {
+        this.#held[gpio] = null;
+        interrupt.armed = false;
+        if (chain !== null) this.#refuse(queue, chain);
+        continue;
+      }
+      this.#held[gpio] = chain;
+      interrupt.armed = interrupt.type !== IRQ_NONE;
       // What happened while the ring stood still.
-      if (usable && interrupt.type === IRQ_NONE) this.disarmed(gpio);
-      else if (usable && (this.#handles[gpio] as LineHandle).arm()) {
+      if (interrupt.type === IRQ_NONE) this.disarmed(gpio);
+      else if ((this.#handles[gpio] as LineHandle).arm()) {
         interrupt.armed = false;
         this.interrupt(gpio);
       }
@@ -72,15 +76,8 @@ export class EventService {
   }
 
   #take(queue: DeviceQueue, chain: DescriptorChain): void {
-    if (chain.fault !== FAULT_NONE) {
-      this.#counters.bad(CHAIN_FAULTS[chain.fault] as string);
-      queue.push(chain, 0);
-      return;
-    }
-    if (chain.writableBytes < EVENT_RESPONSE_SIZE) {
-      this.#counters.bad('no-room-for-event');
-      queue.push(chain, 0);
-      return;
+    if (chain.fault !== FAULT_NONE || chain.writableBytes < EVENT_RESPONSE_SIZE) {
+      return this.#refuse(queue, chain);
     }
     if (chain.readableBytes < EVENT_REQUEST_SIZE) {
       this.#counters.bad('short-event-request');
@@ -100,6 +97,13 @@ export class EventService {
       return this.#give(chain, EVENT_VALID);
     }
     this.#held[gpio] = chain;
+  }
+
+  /** Completes a chain that cannot be answered. */
+  #refuse(queue: DeviceQueue, chain: DescriptorChain): void {
+    const { fault } = chain;
+    this.#counters.bad(fault === FAULT_NONE ? 'no-room-for-event' : (CHAIN_FAULTS[fault] as string));
+    queue.push(chain, 0);
   }
 
   /** Delivers an interrupt of a line that was armed. */
