@@ -14,9 +14,9 @@ export class DeviceCounters {
     this.#onFirst = onFirst;
   }
 
-  bad(reason: string): void {
+  bad(reason: string, count = 1): void {
     const before = this.badChains[reason] ?? 0;
-    this.badChains[reason] = before + 1;
+    this.badChains[reason] = before + count;
     if (before === 0) this.#onFirst(reason);
   }
 }

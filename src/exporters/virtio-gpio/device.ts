@@ -58,6 +58,8 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
   /** A ring turned out to be untrustworthy; the transport tells the guest. */
   onBroken: ((queueIndex: number, reason: string) => void) | null = null;
   #needsReset = false;
+  /** Entries of each ring that named no chain to complete, as far as they are counted. */
+  readonly #badHeads = [0, 0];
 
   constructor(options: VirtioGpioDeviceOptions) {
     this.name = `guest ${options.name}`;
@@ -73,7 +75,7 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
     this.counters = new DeviceCounters((reason) =>
       this.#onLog(
         'warn',
-        `${this.name}: bad chain (${reason}); completed and counted, further ones only counted`,
+        `${this.name}: bad chain (${reason}); it is counted, and further ones are not logged`,
       ),
     );
     this.#requests = new RequestService(this.#handles, names, this.counters, () =>
@@ -103,6 +105,7 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
   setQueue(index: number, queue: DeviceQueue | null, call: (() => void) | null, continues: boolean): void {
     if (queue === null) this.#publish(index);
     this.#calls[index] = call;
+    this.#badHeads[index] = 0;
     if (index === REQUEST_QUEUE) this.#requests.setQueue(queue);
     else if (index === EVENT_QUEUE) this.#events.setQueue(queue, continues);
     if (queue !== null) this.#poller.request(this);
@@ -142,12 +145,12 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
   }
 
   poll(): boolean {
-    const count = this.#requests.poll(BATCH) + this.#events.poll(BATCH);
+    let count = this.#requests.poll(BATCH) + this.#events.poll(BATCH);
     this.#flush();
     this.#publish(REQUEST_QUEUE);
     this.#publish(EVENT_QUEUE);
-    this.#check(REQUEST_QUEUE, this.#requests.queue);
-    this.#check(EVENT_QUEUE, this.#events.queue);
+    count += this.#check(REQUEST_QUEUE, this.#requests.queue);
+    count += this.#check(EVENT_QUEUE, this.#events.queue);
     return count > 0;
   }
 
@@ -161,9 +164,19 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
     if (queue?.publish()) this.#calls[index]?.();
   }
 
-  #check(index: number, queue: DeviceQueue | null): void {
-    if (queue === null || queue.broken === null) return;
-    const reason = queue.broken;
+  /** Looks after faults of the ring itself. @returns how many of its entries were skipped */
+  #check(index: number, queue: DeviceQueue | null): number {
+    if (queue === null) return 0;
+    const skipped = queue.badHeads - (this.#badHeads[index] as number);
+    if (skipped > 0) {
+      this.#badHeads[index] = queue.badHeads;
+      this.counters.bad('bad-head', skipped);
+    }
+    if (queue.broken !== null) this.#stop(index, queue.broken);
+    return skipped;
+  }
+
+  #stop(index: number, reason: string): void {
     this.#needsReset = true;
     this.#onLog('error', `${this.name}: queue ${index} stopped: ${reason}`);
     this.setQueue(index, null, null, false);
