@@ -3,6 +3,12 @@
  * its owner keeps looking at it for a bounded time before notifications are enabled again and the event loop goes on.
  */
 
+/** Bound once: the global is a getter. */
+const clock = performance;
+
+/** Rounds over the rings between two looks at the clock. */
+const ROUNDS_PER_LOOK = 8;
+
 /** Something with rings to look at. */
 export interface Pollable {
   /** How long to keep looking after the last work, in microseconds; 0 = not for its sake. */
@@ -73,32 +79,35 @@ export class Poller {
     this.#running = true;
     const active = this.#active;
     try {
-      const start = performance.now();
+      const start = clock.now();
       let quietSince = start;
+      let wasBusy = false;
       let rounds = 0;
       while (active.length > 0) {
         let busy = false;
         for (let i = 0; i < active.length; i++) {
           if ((active[i] as Pollable).poll()) busy = true;
         }
+        if (busy) wasBusy = true;
+        // Reading the clock costs as much as a request and allocates: it is looked at only now and then.
         rounds++;
-        // While it is busy the clock is read only now and then: it costs as much as a request.
-        if (busy && (rounds & 7) !== 0) {
-          quietSince = -1;
-          continue;
+        if (this.#pollMs > 0 || busy) {
+          if (rounds % ROUNDS_PER_LOOK !== 0) continue;
         }
-        const now = performance.now();
-        if (busy || quietSince < 0) quietSince = now;
-        if (now - start >= this.#budgetMs) {
-          // Out of budget: others on the loop get their turn, then it goes on (notifications stay off meanwhile).
-          if (busy) {
+        const now = clock.now();
+        if (wasBusy) {
+          wasBusy = false;
+          quietSince = now;
+          if (now - start >= this.#budgetMs) {
+            // Out of budget: others on the loop get their turn, then it goes on (notifications stay off meanwhile).
             this.#continuation ??= setImmediate(this.#resume);
             return;
           }
+          if (busy || this.#pollMs > 0) continue;
         }
-        if (!busy && now - quietSince >= this.#pollMs) {
+        if (now - quietSince >= this.#pollMs) {
           this.#settle();
-          if (active.length > 0) quietSince = now;
+          quietSince = now;
         }
       }
     } finally {
