@@ -42,6 +42,8 @@ export class RequestService implements Completion {
   /** Requests that wait for their line, linked by head; -1 ends a list. */
   #nextOfHead = new Int32Array(0);
   readonly #busy: Uint8Array;
+  /** Lines whose waiting requests are being taken up ({@link #advance} is on the stack). */
+  readonly #advancing: Uint8Array;
   readonly #firstWaiting: Int32Array;
   readonly #lastWaiting: Int32Array;
   #generation = 0;
@@ -58,6 +60,7 @@ export class RequestService implements Completion {
     this.#counters = counters;
     this.#onLateAnswer = onLateAnswer;
     this.#busy = new Uint8Array(handles.length);
+    this.#advancing = new Uint8Array(handles.length);
     this.#firstWaiting = new Int32Array(handles.length).fill(-1);
     this.#lastWaiting = new Int32Array(handles.length).fill(-1);
   }
@@ -172,14 +175,26 @@ export class RequestService implements Completion {
     else this.#answer(chain, STATUS_ERR, 0);
     const gpio = this.#lineOfHead[head] as number;
     this.#busy[gpio] = 0;
-    const next = this.#firstWaiting[gpio] as number;
-    if (next >= 0) {
-      const after = this.#nextOfHead[next] as number;
+    if ((this.#firstWaiting[gpio] as number) >= 0 && this.#advancing[gpio] === 0) this.#advance(gpio);
+    if (!this.#inPass) this.#onLateAnswer();
+  }
+
+  /**
+   * Takes up the requests that wait for their line, until one is under way again. A loop: as calls from one completion to
+   * the next, thousands of requests that are answered at once would fill the stack.
+   */
+  #advance(gpio: number): void {
+    const generation = this.#generation;
+    this.#advancing[gpio] = 1;
+    while (this.#busy[gpio] === 0 && generation === this.#generation) {
+      const head = this.#firstWaiting[gpio] as number;
+      if (head < 0) break;
+      const after = this.#nextOfHead[head] as number;
       this.#firstWaiting[gpio] = after;
       if (after < 0) this.#lastWaiting[gpio] = -1;
-      this.#process(this.#open[next] as DescriptorChain, gpio);
+      this.#process(this.#open[head] as DescriptorChain, gpio);
     }
-    if (!this.#inPass) this.#onLateAnswer();
+    this.#advancing[gpio] = 0;
   }
 
   /** All fields of the response are set, also with ERR (virtio 1.2, section 5.18.6.8). */
