@@ -124,9 +124,12 @@ export class DeviceQueue {
     this.#published = this.nextUsed;
   }
 
-  /** The next chain, or null when the ring is empty (or broken). Bad heads are skipped and counted. */
+  /**
+   * The next chain, or null when the ring is empty (or broken). Bad heads are skipped and counted, at most a ring full of them
+   * at a time: a driver that goes on writing them meanwhile must not keep this side here ({@link hasWork} still holds then).
+   */
   pop(): DescriptorChain | null {
-    for (;;) {
+    for (let left = this.size; left > 0; left--) {
       if (this.nextAvailable === this.#seenAvailable && !this.#look()) return null;
       // The acquiring load of the index in #look orders this plain load behind it.
       const head = this.#available[this.#availableBase + 2 + (this.nextAvailable & this.#mask)] as number;
@@ -152,6 +155,7 @@ export class DeviceQueue {
       }
       return chain;
     }
+    return null;
   }
 
   /**

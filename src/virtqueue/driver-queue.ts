@@ -157,11 +157,12 @@ export class DriverQueue {
 
   /**
    * The head of the next chain that the device returned, or -1; {@link usedBytes} then tells how much it wrote. Entries that
-   * name nothing outstanding are skipped and counted.
+   * name nothing outstanding are skipped and counted, at most a ring full of them at a time: a device that goes on writing
+   * them meanwhile must not keep this side here ({@link hasUsed} still holds then).
    */
   popUsed(): number {
     if (this.broken !== null) return NONE;
-    for (;;) {
+    for (let left = this.size; left > 0; left--) {
       const index = Atomics.load(this.#used16, this.#usedBase / 2 + 1);
       const pending = (index - this.#nextUsed) & 0xffff;
       if (pending === 0) return NONE;
@@ -186,6 +187,7 @@ export class DriverQueue {
       this.outstanding--;
       return head;
     }
+    return NONE;
   }
 
   /** Whether the device returned something that {@link popUsed} has not taken yet. */
