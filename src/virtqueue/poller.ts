@@ -36,6 +36,8 @@ export class Poller {
   #pollMs = 0;
   readonly #budgetMs: number;
   #running = false;
+  /** Since when it has been quiet, over turns of the loop; -1 = from the start of the next pass on. */
+  #quietSince = -1;
   #continuation: NodeJS.Immediate | null = null;
   readonly #resume = (): void => {
     this.#continuation = null;
@@ -80,7 +82,9 @@ export class Poller {
     const active = this.#active;
     try {
       const start = clock.now();
-      let quietSince = start;
+      // Going on in a new turn: the quiet time counts from where it began.
+      let quietSince = this.#quietSince < 0 ? start : this.#quietSince;
+      this.#quietSince = -1;
       let wasBusy = false;
       let rounds = 0;
       while (active.length > 0) {
@@ -98,16 +102,17 @@ export class Poller {
         if (wasBusy) {
           wasBusy = false;
           quietSince = now;
-          if (now - start >= this.#budgetMs) {
-            // Out of budget: others on the loop get their turn, then it goes on (notifications stay off meanwhile).
-            this.#continuation ??= setImmediate(this.#resume);
-            return;
-          }
-          if (busy || this.#pollMs > 0) continue;
         }
-        if (now - quietSince >= this.#pollMs) {
+        if (!busy && now - quietSince >= this.#pollMs) {
           this.#settle();
+          if (active.length === 0) return;
           quietSince = now;
+        }
+        if (now - start >= this.#budgetMs) {
+          // Out of budget, busy or not: others on the loop get their turn, then it goes on (notifications stay off meanwhile).
+          this.#quietSince = quietSince;
+          this.#continuation ??= setImmediate(this.#resume);
+          return;
         }
       }
     } finally {
@@ -133,6 +138,7 @@ export class Poller {
   close(): void {
     if (this.#continuation !== null) clearImmediate(this.#continuation);
     this.#continuation = null;
+    this.#quietSince = -1;
     this.#active.length = 0;
   }
 }
