@@ -1,3 +1,4 @@
+import { onDeadMapping } from '../native.ts';
 import { type ResourceTable, VDEV_OFFSET } from '../wire/resource-table.ts';
 import { BufferMemory } from './buffer-memory.ts';
 import { CoprocessorError, hex } from './coprocessor-error.ts';
@@ -53,6 +54,7 @@ export class Coprocessor {
   /** Indices of vdevs that were reset and whose firmware may still be busy with the old queues. */
   readonly #settling = new Map<number, Promise<unknown>>();
   #regions: MemoryRegion[] = [];
+  #unwatchMemory: () => void = () => {};
   #doorbell: Doorbell | undefined;
   #process: FirmwareProcess | undefined;
   #running: Running | undefined;
@@ -94,6 +96,10 @@ export class Coprocessor {
     checkOptions(this.#options);
     for (const source of sources) this.#regions.push(openMemory(source, sysfsRoot));
     const memory = new DeviceMemory(this.#regions);
+    this.#unwatchMemory = onDeadMapping(() => {
+      const { truncated } = memory;
+      if (truncated !== null) this.#end('ERR_MEMORY', truncated);
+    });
     const location = locateTable(resourceTable, memory);
     const doorbell = createDoorbell(doorbellOptions, timeoutMs, sysfsRoot);
     this.#doorbell = doorbell;
@@ -230,8 +236,8 @@ export class Coprocessor {
   }
 
   /**
-   * The listener is told once when the co-processor is gone: its process ended, or its doorbell broke down. Bound vdevs are told
-   * before. Not told of `close()`.
+   * The listener is told once when the co-processor is gone: its process ended, its doorbell broke down, or its memory was
+   * truncated. Bound vdevs are told before. Not told of `close()`.
    */
   onExit(listener: (reason: string) => void): void {
     if (this.#ended !== undefined) listener(this.#ended);
@@ -247,7 +253,7 @@ export class Coprocessor {
     }
   }
 
-  #end(code: 'ERR_EXEC' | 'ERR_DOORBELL', reason: string): void {
+  #end(code: 'ERR_EXEC' | 'ERR_DOORBELL' | 'ERR_MEMORY', reason: string): void {
     if (this.#ended !== undefined || this.#closing !== undefined) return;
     this.#abortStart(new CoprocessorError(code, reason));
     if (this.#running === undefined) return;
@@ -284,6 +290,7 @@ export class Coprocessor {
     // A start that is under way notices now, and must not leave anything behind.
     await this.#bringUp?.catch(() => {});
     await this.#process?.close();
+    this.#unwatchMemory();
     for (const region of this.#regions.splice(0)) region.close();
     this.#running = undefined;
   }

@@ -1,3 +1,4 @@
+import { isDead } from '../native.ts';
 import { AddressSpace, type MemoryWindow } from '../virtqueue/address-space.ts';
 import { CoprocessorError, hex } from './coprocessor-error.ts';
 import type { MemoryRegion } from './mapped-region.ts';
@@ -27,6 +28,13 @@ export class DeviceMemory {
     for (const { deviceAddress, buffer, byteOffset, sizeBytes } of regions) {
       this.space.add(deviceAddress, buffer, byteOffset, sizeBytes);
     }
+  }
+
+  /** Which memory was truncated by somebody who shares it: it reads as zeroes there. Null when none is. */
+  get truncated(): string | null {
+    const found = this.regions.find(({ buffer }) => isDead(buffer));
+    if (found === undefined) return null;
+    return `the memory at device address ${describeRange(found)} was truncated while it was in use`;
   }
 
   /** Bytes from `deviceAddress` to the end of the region that it lies in; 0 outside all regions. */

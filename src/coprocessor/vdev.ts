@@ -128,6 +128,8 @@ export class RemoteprocVdev implements BoundVdev {
 
   fail(reason: string): void {
     if (this.#closed || (this.#status & VDEV_STATUS.FAILED) !== 0) return;
+    // Zeroes that the co-processor did not write are no fault of its driver.
+    if (this.#parts.memory.truncated !== null) return this.lose(reason);
     this.#parts.onFail(reason);
     if (this.#isForeign) return;
     this.#writeStatus(this.#status | VDEV_STATUS.FAILED);
@@ -166,8 +168,10 @@ export class RemoteprocVdev implements BoundVdev {
   /** Tells the listeners, once. */
   lose(reason: string): void {
     if (this.#closed || this.#lost !== undefined) return;
-    this.#lost = reason;
-    for (const listener of this.#onLost.splice(0)) listener(reason);
+    // Whatever was noticed first follows from that.
+    const why = this.#parts.memory.truncated ?? reason;
+    this.#lost = why;
+    for (const listener of this.#onLost.splice(0)) listener(why);
   }
 
   close(): void {

@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs';
+import { onDeadMapping } from '../../native.ts';
 import * as wire from '../../wire/vhost-user.ts';
 import { FEATURE_EVENT_IDX, FEATURE_INDIRECT_DESC } from '../../wire/vring.ts';
 import { DEVICE_FEATURES, type Log, QUEUE_COUNT, type VirtioGpioDevice } from './device.ts';
@@ -89,6 +90,7 @@ export class VhostUserConnection {
   #protocolFeatures = 0n;
   #status = 0;
   #backendFd = -1;
+  readonly #unwatchMemory: () => void;
 
   constructor(options: ConnectionOptions) {
     this.#device = options.device;
@@ -99,6 +101,8 @@ export class VhostUserConnection {
       (_, index) => new Vring(index, this.#device, this.#memory),
     );
     this.#device.onBroken = (index) => this.#vrings[index]?.broken();
+    this.#device.hasLostMemory = () => this.#memory.truncated !== null;
+    this.#unwatchMemory = onDeadMapping(() => this.#checkMemory());
     this.#channel = new MessageChannel(options.fd, {
       message: (header, payload, fds) => this.#message(header, payload, fds),
       closed: (reason) => this.#ended(reason),
@@ -112,7 +116,15 @@ export class VhostUserConnection {
 
   /** Reads what is there at once, for instance to learn that the peer has gone. */
   read(): void {
+    this.#checkMemory();
     this.#channel.read();
+  }
+
+  /** Memory that the front-end truncated is zero: what the guest means is not known any more. */
+  #checkMemory(): void {
+    const { truncated } = this.#memory;
+    if (truncated !== null)
+      this.#channel.close(`the front-end truncated the memory it shares (${truncated})`);
   }
 
   #message(header: wire.VhostUserHeader, payload: Uint8Array, fds: ReceivedDescriptors): void {
@@ -364,6 +376,8 @@ export class VhostUserConnection {
     else this.#onLog('warn', `${this.#device.name}: connection closed: ${reason}`);
     for (const vring of this.#vrings) vring.close();
     this.#device.onBroken = null;
+    this.#device.hasLostMemory = null;
+    this.#unwatchMemory();
     this.#device.reset();
     this.#memory.close();
     if (this.#backendFd >= 0) closeSync(this.#backendFd);

@@ -57,6 +57,11 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
   readonly #onLog: Log;
   /** A ring turned out to be untrustworthy; the transport tells the guest. */
   onBroken: ((queueIndex: number, reason: string) => void) | null = null;
+  /**
+   * Whether the rings' memory has gone from under them. What they hold then is not the guest's fault to be told of: the transport
+   * ends, and says why.
+   */
+  hasLostMemory: (() => boolean) | null = null;
   #needsReset = false;
   /** Entries of each ring that named no chain to complete, as far as they are counted. */
   readonly #badHeads = [0, 0];
@@ -73,7 +78,7 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
     const names = encodeNames(options.lines.map(({ name }) => name));
     this.config = encodeConfig({ lineCount: this.#handles.length, namesSize: names.length });
     this.counters = new DeviceCounters((reason) =>
-      this.#onLog(
+      this.#logFault(
         'warn',
         `${this.name}: bad chain (${reason}); it is counted, and further ones are not logged`,
       ),
@@ -178,9 +183,13 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
 
   #stop(index: number, reason: string): void {
     this.#needsReset = true;
-    this.#onLog('error', `${this.name}: queue ${index} stopped: ${reason}`);
+    this.#logFault('error', `${this.name}: queue ${index} stopped: ${reason}`);
     this.setQueue(index, null, null, false);
     this.onBroken?.(index, reason);
+  }
+
+  #logFault(level: 'warn' | 'error', message: string): void {
+    if (!this.hasLostMemory?.()) this.#onLog(level, message);
   }
 
   disableNotifications(): void {

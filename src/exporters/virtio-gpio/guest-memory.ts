@@ -1,4 +1,4 @@
-import { mapDescriptor, unmap } from '../../native.ts';
+import { isDead, mapDescriptor, unmap } from '../../native.ts';
 import { AddressSpace, type MemoryWindow } from '../../virtqueue/address-space.ts';
 import type { MemoryRegion } from '../../wire/vhost-user.ts';
 
@@ -29,6 +29,11 @@ interface MappedRegion {
   readonly userWindows: readonly MemoryWindow[];
 }
 
+/** For messages. */
+function describe({ guestPhysicalAddress, sizeBytes }: MemoryRegion): string {
+  return `region 0x${guestPhysicalAddress.toString(16)} + 0x${sizeBytes.toString(16)}`;
+}
+
 function overlap(aStart: bigint, aSize: bigint, bStart: bigint, bSize: bigint): boolean {
   return aStart < bStart + bSize && bStart < aStart + aSize;
 }
@@ -54,13 +59,19 @@ export class GuestMemory {
     return this.#regions.length;
   }
 
+  /** A region that the front-end truncated, for messages (`region 0x… + 0x…`): it reads as zeroes there; null when none is. */
+  get truncated(): string | null {
+    const found = this.#regions.find(({ buffers }) => buffers.some(isDead));
+    return found === undefined ? null : describe(found.region);
+  }
+
   /**
    * Maps one more region.
    * @throws GuestMemoryError when it overlaps another one or no slot is left, NativeError when it cannot be mapped
    */
   add(region: MemoryRegion, fd: number): void {
     const { guestPhysicalAddress, sizeBytes, userAddress, mmapOffset } = region;
-    const what = `region 0x${guestPhysicalAddress.toString(16)} + 0x${sizeBytes.toString(16)}`;
+    const what = describe(region);
     if (this.#regions.length >= MAX_MEMORY_SLOTS) {
       throw new GuestMemoryError(
         `${what}: ${MAX_MEMORY_SLOTS} regions are mapped already, and no more are taken`,
@@ -74,9 +85,7 @@ export class GuestMemory {
         overlap(guestPhysicalAddress, sizeBytes, other.guestPhysicalAddress, other.sizeBytes) ||
         overlap(userAddress, sizeBytes, other.userAddress, other.sizeBytes)
       ) {
-        throw new GuestMemoryError(
-          `${what} overlaps region 0x${other.guestPhysicalAddress.toString(16)} + 0x${other.sizeBytes.toString(16)}`,
-        );
+        throw new GuestMemoryError(`${what} overlaps ${describe(other)}`);
       }
     }
     const mapped = {
@@ -130,9 +139,7 @@ export class GuestMemory {
         other.sizeBytes === region.sizeBytes,
     );
     if (found === undefined) {
-      throw new GuestMemoryError(
-        `no region 0x${region.guestPhysicalAddress.toString(16)} + 0x${region.sizeBytes.toString(16)} is mapped`,
-      );
+      throw new GuestMemoryError(`no ${describe(region)} is mapped`);
     }
     this.#regions = this.#regions.filter((other) => other !== found);
     this.#drop(found);
