@@ -21,7 +21,12 @@ export class RawFrontEnd {
   }
 
   /** Sends a message of the right form. */
-  send(request: number, flags: number, payload = new Uint8Array(0), fds: readonly number[] = []): void {
+  send(
+    request: number,
+    flags: number,
+    payload: Uint8Array = new Uint8Array(0),
+    fds: readonly number[] = [],
+  ): void {
     this.sendBytes(encodeMessage(request, flags, payload), fds);
   }
 
@@ -29,6 +34,11 @@ export class RawFrontEnd {
   sendBytes(bytes: Uint8Array, fds: readonly number[] = []): void {
     const sent = sendMessage(this.fd, bytes, fds);
     if (sent !== bytes.length) throw new Error(`sent ${sent} of ${bytes.length} bytes`);
+  }
+
+  /** Sends bytes if the socket takes them now. @returns whether it took them all */
+  trySend(bytes: Uint8Array): boolean {
+    return sendMessage(this.fd, bytes, []) === bytes.length;
   }
 
   async #receiveBytes(count: number): Promise<Uint8Array> {
