@@ -72,7 +72,8 @@ describe('loadgen', () => {
     );
     expect(result).toMatchObject({ errors: 0, requests });
     expect(result.p99Ns).toBeGreaterThanOrEqual(result.medianNs);
-    expect(result.kicks).toBeGreaterThan(0);
+    // None at all is right too: the device may find each request while it is still awake from the one before.
+    expect(result.kicks).toBeLessThanOrEqual(requests + 1);
   });
 
   it.each([1, 16])('counts one event for each toggle, on %i pairs', async (pairs) => {
