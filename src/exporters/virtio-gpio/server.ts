@@ -1,10 +1,13 @@
-import { closeSync, unlinkSync } from 'node:fs';
+import { closeSync, existsSync, unlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
 import {
   acceptUnix,
   listenUnix,
+  NativeError,
   openPoll,
   POLL_READABLE,
   type PollHandle,
+  setNonBlocking,
   statDescriptor,
 } from '../../native.ts';
 import { VhostUserConnection } from './connection.ts';
@@ -17,6 +20,22 @@ export interface VhostUserServerOptions {
   readonly onLog: Log;
   /** Called when the front-end has gone. */
   readonly onDisconnected?: () => void;
+}
+
+/** Says what of the path is wrong, where the errno alone leaves it open. */
+function describeListenError(path: string, error: unknown): unknown {
+  if (!(error instanceof NativeError)) return error;
+  const { code, errno } = error;
+  const folder = dirname(path);
+  if (code === 'ENOENT' && !existsSync(folder)) {
+    const message = `socket ${path}: there is no folder ${folder} (ENOENT); make it, or choose another place`;
+    return new NativeError(code, errno, message);
+  }
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+    const message = `socket ${path}: no permission to make it in ${folder} (${code}); choose another place or user`;
+    return new NativeError(code, errno, message);
+  }
+  return error;
 }
 
 /** Serves one exported device: a Unix socket, one front-end at a time, as often as it comes back. */
@@ -44,7 +63,13 @@ export class VhostUserServer {
    * @throws NativeError when the socket cannot be made there
    */
   listen(path: string): void {
-    this.#listenOn(listenUnix(path, 0o600));
+    let fd: number;
+    try {
+      fd = listenUnix(path, 0o600);
+    } catch (error) {
+      throw describeListenError(path, error);
+    }
+    this.#listenOn(fd);
     this.#path = path;
   }
 
@@ -56,6 +81,8 @@ export class VhostUserServer {
   serveDescriptor(fd: number): boolean {
     const { kind } = statDescriptor(fd);
     if (kind !== 'socket') throw new Error(`descriptor ${fd} is not a socket (${kind})`);
+    // Accepting must not wait, whatever the parent has left the socket at.
+    setNonBlocking(fd);
     const accepted = acceptUnix(fd);
     if (accepted === -EINVAL) {
       this.#connect(fd);
