@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts';
-import { type LogLevel, Service } from '../daemon/service.ts';
+import { type LogLevel, Service, type ServiceOptions } from '../daemon/service.ts';
 import type { CommandIo } from './command.ts';
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
@@ -20,6 +20,21 @@ export function endingSignal(): Promise<string> {
   });
 }
 
+/** Starts the service. A signal that comes before it runs gives it up: null. */
+export async function startUnless(
+  ending: Promise<string>,
+  options: Omit<ServiceOptions, 'signal'>,
+): Promise<Service | null> {
+  const controller = new AbortController();
+  void ending.then(() => controller.abort());
+  try {
+    return await Service.start({ ...options, signal: controller.signal });
+  } catch (error) {
+    if (controller.signal.aborted) return null;
+    throw error;
+  }
+}
+
 export interface RunOptions {
   readonly config: Config;
   readonly configFile: string | null;
@@ -34,19 +49,17 @@ export interface RunOptions {
 export async function runService({ config, configFile, io, hint, onReady }: RunOptions): Promise<number> {
   const ending = endingSignal();
   const onLog = logTo(io, config.log.level);
-  const starting = Service.start({ config, configFile, onLog, onLine: (text) => io.stdout.write(text) });
-  const first = await Promise.race([starting, ending]);
-  if (typeof first === 'string') {
-    await starting.then(
-      (service) => service.close(),
-      () => {},
-    );
-    return 0;
-  }
-  io.stdout.write(`ready: ${first.summary}\n`);
+  const service = await startUnless(ending, {
+    config,
+    configFile,
+    onLog,
+    onLine: (text) => io.stdout.write(text),
+  });
+  if (service === null) return 0;
+  io.stdout.write(`ready: ${service.summary}\n`);
   if (hint !== undefined) io.stdout.write(hint);
-  onReady?.(first);
+  onReady?.(service);
   onLog('info', `ending on ${await ending}`);
-  await first.close();
+  await service.close();
   return 0;
 }

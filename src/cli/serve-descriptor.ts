@@ -1,10 +1,9 @@
 import type { Config } from '../config/config.ts';
-import { Service } from '../daemon/service.ts';
 import { VirtioGpioDevice } from '../exporters/virtio-gpio/device.ts';
 import { VhostUserServer } from '../exporters/virtio-gpio/server.ts';
 import { selectLines } from '../gpio/line-selection.ts';
 import type { CommandIo } from './command.ts';
-import { endingSignal, logTo } from './run-service.ts';
+import { endingSignal, logTo, startUnless } from './run-service.ts';
 
 /**
  * Serves the one chip of `config` on an inherited socket, until the front-end goes (a connected one) or a signal comes.
@@ -18,12 +17,13 @@ export async function serveDescriptor(
 ): Promise<number> {
   const ending = endingSignal();
   const onLog = logTo(io, config.log.level);
-  const service = await Service.start({
+  const service = await startUnless(ending, {
     config,
     configFile: null,
     onLog,
     onLine: (text) => io.stdout.write(text),
   });
+  if (service === null) return 0;
   try {
     const lines = selectLines([...service.chips.values()], ['*']);
     const device = new VirtioGpioDevice({ name: `fd ${fd}`, lines, poller: service.poller, pollUs, onLog });

@@ -7,15 +7,15 @@ import { SimulatedChip } from '../testing/simulated-chip.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import { VIRTIO_ID_GPIO } from '../wire/virtio-gpio.ts';
 
-/** Starts a co-processor as configured. */
-export async function startCoprocessor(
+/** A co-processor as configured, not started yet. */
+export function createCoprocessor(
   name: string,
   config: CoprocessorConfig,
   vdevs: readonly number[],
   onLog: Log,
-): Promise<Coprocessor> {
+): Coprocessor {
   const { memory, resourceTable, doorbell, exec, startTimeoutMs, takeOver } = config;
-  const coprocessor = new Coprocessor({
+  return new Coprocessor({
     name,
     memory,
     resourceTable,
@@ -26,13 +26,6 @@ export async function startCoprocessor(
     vdevs,
     onLog,
   });
-  try {
-    await coprocessor.start();
-  } catch (error) {
-    await coprocessor.close();
-    throw error;
-  }
-  return coprocessor;
 }
 
 /** Opens a chip as configured; `coprocessor` is the one that it names. */

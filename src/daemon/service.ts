@@ -5,10 +5,10 @@ import { CoprocessorError } from '../coprocessor/coprocessor-error.ts';
 import { VirtioGpioDevice } from '../exporters/virtio-gpio/device.ts';
 import { VhostUserServer } from '../exporters/virtio-gpio/server.ts';
 import { ChipLines } from '../gpio/chip-lines.ts';
-import { LineSelectionError, selectLines } from '../gpio/line-selection.ts';
+import { LineSelectionError, matchesGlob, selectLines } from '../gpio/line-selection.ts';
 import { Poller } from '../virtqueue/poller.ts';
 import { LineLog } from './line-log.ts';
-import { openChip, startCoprocessor } from './open-chip.ts';
+import { createCoprocessor, openChip } from './open-chip.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -19,6 +19,8 @@ export interface ServiceOptions {
   readonly onLog: (level: LogLevel, message: string) => void;
   /** Takes the lines of the line log. */
   readonly onLine: (text: string) => void;
+  /** Gives a start up that is under way. Without effect afterwards. */
+  readonly signal?: AbortSignal;
 }
 
 /** Faults of the firmware rather than of the set-up: that chip is refused, the others are served. */
@@ -29,6 +31,11 @@ const FIRMWARE_FAULTS = new Set([
   'ERR_START_TIMEOUT',
   'ERR_WIRE',
 ]);
+
+/** Whether a selector (`*` or `CHIP/LINE`) may mean lines of a chip. */
+function isOfChip(selector: string, chip: string): boolean {
+  return selector === '*' || matchesGlob(selector.slice(0, selector.indexOf('/')), chip);
+}
 
 /** Everything that runs: co-processors, chips, exported devices. Made by {@link Service.start}, ended by {@link close}. */
 export class Service {
@@ -47,20 +54,40 @@ export class Service {
 
   /**
    * Starts co-processors, opens chips, makes the devices, and listens last: who can connect, can use.
-   * @throws ConfigError for lines that do not exist, CoprocessorError and NativeError for what cannot be opened; nothing is
-   * left running then
+   * @throws ConfigError for lines that do not exist, CoprocessorError and NativeError for what cannot be opened, the signal's
+   * reason when it came; nothing is left running then
    */
   static async start(options: ServiceOptions): Promise<Service> {
     const service = new Service(options);
+    const { signal } = options;
+    let giveUp = (): void => {};
     try {
-      await service.#startCoprocessors();
-      await service.#openChips();
-      service.#export();
+      const givenUp = new Promise<never>((_resolve, reject) => {
+        giveUp = () => reject(signal?.reason);
+      });
+      signal?.throwIfAborted();
+      signal?.addEventListener('abort', giveUp);
+      await Promise.race([service.#start(), givenUp]);
     } catch (error) {
       await service.close();
       throw error;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
     }
     return service;
+  }
+
+  async #start(): Promise<void> {
+    await this.#startCoprocessors();
+    this.#throwIfClosing();
+    await this.#openChips();
+    this.#throwIfClosing();
+    this.#export();
+  }
+
+  /** What was opened before is closed; nothing may be opened after it. */
+  #throwIfClosing(): void {
+    if (this.#closing !== null) throw new CoprocessorError('ERR_CLOSED', 'the service was closed');
   }
 
   /** One line for people: the exported devices and their sockets. */
@@ -87,15 +114,17 @@ export class Service {
       const vdevs = Object.values(config.chips).flatMap((chip) =>
         chip.type !== 'sim' && chip.coprocessor === name ? [chip.vdev] : [],
       );
+      const starting = createCoprocessor(name, coprocessor, vdevs, onLog);
+      this.#coprocessors.set(name, starting);
       try {
-        const started = await startCoprocessor(name, coprocessor, vdevs, onLog);
-        this.#coprocessors.set(name, started);
+        await starting.start();
       } catch (error) {
+        this.#coprocessors.delete(name);
         this.#refuse(`co-processor ${name}`, error);
       }
     });
-    const results = await Promise.allSettled(starts);
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    // The first fault ends it: the others need not be waited for, they are closed.
+    await Promise.all(starts);
   }
 
   /** Logs a fault of the firmware; throws every other one. */
@@ -121,6 +150,8 @@ export class Service {
           coprocessor = { running, requestTimeoutMs };
         }
         const chip = await openChip(name, chipConfig, coprocessor, this.poller);
+        if (this.#closing !== null) chip.close();
+        this.#throwIfClosing();
         const lines = new ChipLines(chip, chipConfig.type === 'sim' ? undefined : chipConfig.reads);
         lines.onAvailability = (available, reason) =>
           onLog(
@@ -148,8 +179,7 @@ export class Service {
     const devices: { name: string; socket: string; server: VhostUserServer }[] = [];
     for (const [name, { lines, pollUs, socket }] of Object.entries(config.exports)) {
       const missing = Object.keys(config.chips).filter(
-        (chip) =>
-          !this.#chips.has(chip) && lines.some(({ line }) => line === '*' || line.startsWith(`${chip}/`)),
+        (chip) => !this.#chips.has(chip) && lines.some(({ line }) => isOfChip(line, chip)),
       );
       if (missing.length > 0) {
         onLog('error', `export ${name} is refused: its chip ${missing.join(', ')} could not be opened`);
