@@ -21,13 +21,24 @@ export function defaultDemoFolder(): string {
   return join(tmpdir(), `rproc-gpio-demo-${process.getuid?.() ?? 0}`);
 }
 
+/** Not with the folders above it: `recursive` of Node 20 never returns for a folder below /proc. */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    throw new Error(`${folder} cannot be made (${code}); name a folder for the sockets with --dir=PATH`);
+  }
+}
+
 /**
  * What `rproc-gpio demo` serves: the firmware example as a process of this machine, its lines offered to one guest.
  * @param folder for the sockets; made (mode 0700) if it is not there
- * @throws Error when the folder is somebody else's
+ * @throws Error when the folder cannot be made or is somebody else's
  */
 export function demoConfig(folder: string): DemoConfig {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const status = lstatSync(folder);
   if (!status.isDirectory() || status.uid !== process.getuid?.()) {
     throw new Error(`${folder} is not a folder of this user; name another one with --dir=PATH`);
