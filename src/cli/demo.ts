@@ -9,11 +9,12 @@ export const command: Command = {
   summary: 'run the service with a simulated sensor hub; needs no file',
   usage: `usage: rproc-gpio demo [options]
 
-Starts the example firmware (examples/sensor-hub) as a process of this machine, binds the
-vrings that it shares, and offers its 16 lines to one guest.
+Starts the example firmware (examples/sensor-hub) as a process of this machine,
+binds the vrings that it shares, and offers its 16 lines to one guest.
 
-  --dir=PATH             folder for the sockets vm1.sock (guests) and pins.sock (the
-                         hub's outside world); default: in $XDG_RUNTIME_DIR or /tmp
+  --dir=PATH             folder for the sockets vm1.sock (guests) and pins.sock
+                         (the hub's outside world); default: one of this user's
+                         in $XDG_RUNTIME_DIR or /tmp
 ${TUNING_USAGE}  -h, --help             this text
 `,
   async run(args, io) {

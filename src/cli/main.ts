@@ -11,7 +11,7 @@ const COMMANDS: Readonly<
     load: () => import('./demo.ts'),
   },
   'vhost-user-gpio': {
-    summary: 'serve one chip to one guest, by the conventions of vhost-user back-ends',
+    summary: 'serve one chip to one guest, as a vhost-user back-end',
     load: () => import('./vhost-user-gpio.ts'),
   },
   config: { summary: 'check a configuration file, or print its schema', load: () => import('./config.ts') },
@@ -20,7 +20,8 @@ const COMMANDS: Readonly<
 
 const USAGE = `usage: rproc-gpio COMMAND [options]
 
-Offers the GPIO lines of a co-processor to guests, as a virtio-gpio device over vhost-user.
+Offers the GPIO lines of a co-processor to guests, as a virtio-gpio device over
+vhost-user.
 
 ${Object.entries(COMMANDS)
   .map(([name, { summary }]) => `  ${name.padEnd(17)}${summary}`)

@@ -7,7 +7,8 @@ export const TUNING_OPTIONS = {
 } as const;
 
 /** Lines for their usage texts. */
-export const TUNING_USAGE = `  --lock-memory          keep program files, heap and stack resident (mlock); docs/performance.md
+export const TUNING_USAGE = `  --lock-memory          keep program files, heap and stack resident (mlock);
+                         docs/performance.md
   --realtime=PRIORITY    scheduling policy SCHED_FIFO with priority 1 to 99
 `;
 

@@ -9,11 +9,13 @@ export const command: Command = {
   summary: 'run the service as configured',
   usage: `usage: rproc-gpio serve [options]
 
-Binds the configured co-processors and offers their lines to guests. Prints one line
-beginning with 'ready' on standard output once guests can connect, then a line for each
-level change. The log is on standard error. SIGTERM and SIGINT end it.
+Binds the configured co-processors and offers their lines to guests. Prints one
+line beginning with 'ready' on standard output once guests can connect, then a
+line for each level change. The log is on standard error. SIGTERM and SIGINT end
+it.
 
-  -c, --config=FILE      configuration (default: rproc-gpio.yaml); docs/config.md
+  -c, --config=FILE      configuration (default: rproc-gpio.yaml); see
+                         docs/config.md
 ${TUNING_USAGE}  -h, --help             this text
 `,
   async run(args, io) {

@@ -10,18 +10,20 @@ const CAPABILITIES = { type: 'gpio', features: [] };
 
 export const command: Command = {
   name: 'vhost-user-gpio',
-  summary: 'serve one chip to one guest, by the conventions of vhost-user back-ends',
-  usage: `usage: rproc-gpio vhost-user-gpio --socket-path=PATH|--fd=N --chip=CHIP [options]
+  summary: 'serve one chip to one guest, as a vhost-user back-end',
+  usage: `usage: rproc-gpio vhost-user-gpio --socket-path=PATH|--fd=N --chip=CHIP
+                                  [options]
 
-Follows "Backend program conventions" of QEMU's vhost-user.rst: stays in the foreground,
-ends quickly on SIGTERM.
+Follows "Backend program conventions" of QEMU's vhost-user.rst: stays in the
+foreground, ends quickly on SIGTERM.
 
   --socket-path=PATH     listen on a Unix socket there (mode 0600)
   --fd=N                 serve an inherited socket, connected or listening
-  --chip=sim:N           N simulated lines sim0, sim1, ...; line 2k is wired to line 2k+1
+  --chip=sim:N           N simulated lines sim0, sim1, ...; line 2k is wired to
+                         line 2k+1
   --chip=FILE.yaml#NAME  the chip NAME of a configuration file, all its lines
-  --poll-us=N            keep looking at the rings for N microseconds after serving them
-                         (0 to 1000, default 50; 0: wait for a kick at once)
+  --poll-us=N            keep looking at the rings for N microseconds after
+                         serving them (0 to 1000, default 50; 0: do not)
   --print-capabilities   print the capabilities as JSON, and exit
 ${TUNING_USAGE}  -h, --help             this text
 `,
@@ -67,10 +69,10 @@ function serveSocket(
   return runService({ config: { ...config, exports }, configFile: file, io });
 }
 
-function wholeNumber(option: string, text: string, least: number, most: number): number {
+function wholeNumber(option: string, text: string, least: number, most: number, prefix = ''): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < least || value > most) {
-    throw new UsageError(`${option}=${text}: a whole number from ${least} to ${most} is needed`);
+    throw new UsageError(`${option}=${prefix}${text}: a whole number from ${least} to ${most} is needed`);
   }
   return value;
 }
@@ -79,7 +81,7 @@ function wholeNumber(option: string, text: string, least: number, most: number):
 function chipConfig(chip: string): { config: Config; file: string | null } {
   const simulated = /^sim:(\d+)$/.exec(chip);
   if (simulated !== null) {
-    const lines = wholeNumber('--chip', simulated[1] as string, 1, 65535);
+    const lines = wholeNumber('--chip', simulated[1] as string, 1, 65535, 'sim:');
     const text = JSON.stringify({ chips: { sim: { type: 'sim', lines } }, log: { lines: [] } });
     return { config: parseConfig(text, 'command line'), file: null };
   }
