@@ -39,6 +39,7 @@ static bool put_zero_pages(uintptr_t address, size_t size, int protection) {
 }
 
 // A file ends once: everything behind a page that has gone has gone, too, while the pages before it are still shared.
+// Pages behind it that were replaced before are zeroed again; nobody may rely on what dead memory holds.
 // One page, if there is no memory for more; all of it, if the mapping cannot be divided there (huge pages).
 static bool replace_gone(const struct sigbus_guard *guard, uintptr_t fault) {
   const uintptr_t page = fault & ~(uintptr_t)(page_size - 1);
