@@ -154,16 +154,16 @@ describe('answers that take time', () => {
   });
 
   it('make the line an output with the value first, and answer when both are done', async () => {
-    const { chip, guest, answered, ask } = await slowGuest();
+    const { chip, answered, ask } = await slowGuest();
     ask('value', MSG_SET_VALUE, 0, 1);
     await until(() => answered.length === 1);
     ask('direction', MSG_SET_DIRECTION, 0, 1);
-    await until(() => chip.waiting.length === 2);
-    expect(chip.waiting).toEqual(['set 0 1', 'direction 0 1']);
-    chip.answer();
-    await looked(guest);
-    expect(answered).toHaveLength(1);
-    chip.answer();
+    for (const operation of ['set 0 1', 'direction 0 1']) {
+      await until(() => chip.waiting.length > 0);
+      expect(answered).toHaveLength(1);
+      expect(chip.waiting[0]).toBe(operation);
+      chip.answer();
+    }
     await until(() => answered.length === 2);
     expect(answered).toEqual([`value ${OK}`, `direction ${OK}`]);
   });
