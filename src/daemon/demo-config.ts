@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+import { lstatSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +6,10 @@ import { type Config, parseConfig } from '../config/config.ts';
 
 /** The firmware example, built for this machine by `npm install`. */
 export const HOST_FIRMWARE = fileURLToPath(new URL('../../build/Release/sensor-hub', import.meta.url));
+
+/** Bits of a folder's mode: everybody may write in it; only to files of their own. */
+const WRITABLE_BY_OTHERS = 0o002;
+const STICKY = 0o1000;
 
 export interface DemoConfig {
   readonly config: Config;
@@ -35,7 +39,7 @@ function makeFolder(folder: string): void {
 /**
  * What `rproc-gpio demo` serves: the firmware example as a process of this machine, its lines offered to one guest.
  * @param folder for the sockets; made (mode 0700) if it is not there
- * @throws Error when the folder cannot be made or is somebody else's
+ * @throws Error when the folder cannot be made, or others could replace the sockets in it
  */
 export function demoConfig(folder: string): DemoConfig {
   makeFolder(folder);
@@ -43,7 +47,10 @@ export function demoConfig(folder: string): DemoConfig {
   if (!status.isDirectory() || status.uid !== process.getuid?.()) {
     throw new Error(`${folder} is not a folder of this user; name another one with --dir=PATH`);
   }
-  chmodSync(folder, 0o700);
+  // The folder may be one that is used for other things, too: it is left as it is.
+  if ((status.mode & WRITABLE_BY_OTHERS) !== 0 && (status.mode & STICKY) === 0) {
+    throw new Error(`others may replace files in ${folder}; name another folder with --dir=PATH`);
+  }
   const pinsSocket = join(folder, 'pins.sock');
   const guestSocket = join(folder, 'vm1.sock');
   const text = JSON.stringify({
