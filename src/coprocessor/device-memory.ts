@@ -34,7 +34,7 @@ export class DeviceMemory {
   get truncated(): string | null {
     const found = this.regions.find(({ buffer }) => isDead(buffer));
     if (found === undefined) return null;
-    return `the memory at device address ${describeRange(found)} was truncated while it was in use`;
+    return `the memory at device address ${describeRange(found)} was truncated by somebody who shares it while it was mapped`;
   }
 
   /** Bytes from `deviceAddress` to the end of the region that it lies in; 0 outside all regions. */
