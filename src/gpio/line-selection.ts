@@ -73,7 +73,7 @@ export function selectLines(
   selectors: readonly LineSelector[],
   mayBeEmpty = false,
 ): SelectedLine[] {
-  const selected = new Map<Line, SelectedLine>();
+  const selected = new Map<Line, SelectedLine & { readonly selector: number }>();
   const all = chips.flatMap((chip) => chip.lines);
   selectors.forEach((selector, at) => {
     const {
@@ -94,22 +94,22 @@ export function selectLines(
     }
     for (const line of found) {
       if (!selected.has(line))
-        selected.set(line, { line, name: name ?? line.name, access: access ?? 'write' });
+        selected.set(line, { line, name: name ?? line.name, access: access ?? 'write', selector: at });
     }
   });
   const names = new Map<string, Line>();
-  for (const { line, name } of selected.values()) {
+  for (const { line, name, selector } of selected.values()) {
     const other = names.get(name);
     if (name !== '' && other !== undefined) {
       throw new LineSelectionError(
-        0,
+        selector,
         `${other.path} and ${line.path} would both be named '${name}'`,
         `names are unique in a device: rename one with { line: ${line.path}, name: … }`,
       );
     }
     names.set(name, line);
   }
-  return [...selected.values()];
+  return [...selected.values()].map(({ line, name, access }) => ({ line, name, access }));
 }
 
 function whatThereIs(pattern: string, chips: readonly ChipLines[]): string {
