@@ -40,10 +40,12 @@ export class Interrupt {
     return wasArmed;
   }
 
-  /** Unmasks. `level` is the line's level as far as it is known (-1 otherwise). */
+  /** Unmasks, when enabled. `level` is the line's level as far as it is known (-1 otherwise). */
   arm(level: number): boolean {
+    if (this.type === IRQ_NONE) return false;
     if (this.latched || this.#isActive(level)) {
       this.latched = false;
+      this.armed = false;
       return true;
     }
     this.armed = true;
