@@ -61,7 +61,6 @@ export class ChipLines implements Completion, ChipListener {
   readonly #operations: Operation[] = [];
   readonly #free: number[] = [];
   readonly #waiters = new Map<Line, Waiter[]>();
-  readonly #settling = new Map<Line, boolean>();
   readonly #local = new LocalEdge();
 
   constructor(chip: Chip, reads?: ReadPolicy) {
@@ -84,7 +83,7 @@ export class ChipLines implements Completion, ChipListener {
     if (line === undefined)
       throw new RangeError(`${this.name} has ${this.lines.length} lines, no line ${offset}`);
     const handle = new LineHandle(line, consumer, index, access);
-    line.handles.push(handle);
+    line.handles = [...line.handles, handle];
     return handle;
   }
 
@@ -103,6 +102,8 @@ export class ChipLines implements Completion, ChipListener {
       operation.token = token;
     }
     line.pending++;
+    if (kind === OP_IRQ_TYPE) line.irqTypesPending++;
+    else if (kind === OP_SET_DIRECTION) line.directionsPending++;
     return index;
   }
 
@@ -127,13 +128,17 @@ export class ChipLines implements Completion, ChipListener {
     line.direction = DIRECTION_OUT;
     line.fresh = false;
     this.refreshSubscription(line);
-    if (held < 0) {
-      this.#setDirection(line, DIRECTION_OUT, done, token);
-      return;
-    }
-    const both = new ValueThenDirection(done, token);
-    this.setValue(line, held, both, 0);
-    this.#setDirection(line, DIRECTION_OUT, both, 1);
+    if (held < 0) return this.#setDirection(line, DIRECTION_OUT, done, token);
+    // Not both at once: when the value is refused, the line must not drive whatever it had before.
+    const valueSet: Completion = {
+      complete: (_token, result) => {
+        if (result === RESULT_OK) return this.#setDirection(line, DIRECTION_OUT, done, token);
+        line.directionRefused(DIRECTION_OUT);
+        this.refreshSubscription(line);
+        done.complete(token, result, 0);
+      },
+    };
+    this.setValue(line, held, valueSet, 0);
   }
 
   setDirection(handle: LineHandle, direction: number, done: Completion, token: number): void {
@@ -142,8 +147,7 @@ export class ChipLines implements Completion, ChipListener {
     this.#setDirection(line, direction, done, token);
     if (direction === DIRECTION_NONE) {
       // The chip discards all state of the line with this, the subscription too (virtio 1.2, section 5.18.6.4).
-      line.subscribed = IRQ_NONE;
-      line.fresh = false;
+      line.resubscribed(IRQ_NONE);
     }
     this.refreshSubscription(line);
   }
@@ -160,12 +164,11 @@ export class ChipLines implements Completion, ChipListener {
   /** Subscribes for a handle whose interrupt was just enabled; `done` hears when the chip has confirmed. */
   subscribe(handle: LineHandle, done: Completion, token: number): void {
     const { line } = handle;
-    const before = line.subscribed;
     if (!this.chip.available) {
       handle.subscriptionFailed();
       return done.complete(token, RESULT_UNAVAILABLE, 0);
     }
-    const settled = before !== IRQ_NONE && line.wantedSubscription() === before && !this.#waiters.has(line);
+    const settled = line.wantedSubscription() === line.subscribed && line.irqTypesPending === 0;
     if (settled) return done.complete(token, RESULT_OK, 0);
     const waiters = this.#waiters.get(line) ?? [];
     waiters.push({ handle, done, token });
@@ -195,8 +198,7 @@ export class ChipLines implements Completion, ChipListener {
   }
 
   #sendIrqType(line: Line, type: number): void {
-    line.subscribed = type;
-    if (type === IRQ_NONE) line.fresh = false;
+    line.resubscribed(type);
     this.chip.setIrqType(line.offset, type, this, this.#begin(OP_IRQ_TYPE, line, type, null, 0));
     if (type === IRQ_BOTH) this.chip.getValue(line.offset, this, this.#begin(OP_LEARN, line, 0, null, 0));
   }
@@ -209,6 +211,8 @@ export class ChipLines implements Completion, ChipListener {
     operation.done = null;
     this.#free.push(index);
     line.pending--;
+    if (kind === OP_IRQ_TYPE) line.irqTypesPending--;
+    else if (kind === OP_SET_DIRECTION) line.directionsPending--;
     if (result === RESULT_OK) {
       switch (kind) {
         case OP_SET_VALUE:
@@ -219,23 +223,29 @@ export class ChipLines implements Completion, ChipListener {
           value = this.#heard(line, value, sameEdges);
           break;
         case OP_GET_DIRECTION:
-          line.direction = value;
+          // What was asked for since is the newer truth.
+          if (line.directionsPending === 0) line.direction = value;
+          break;
+        case OP_SET_DIRECTION:
+          if (line.directionsPending === 0) line.direction = sent;
           break;
         case OP_SETTLE:
-          this.#settled(line, value);
+          if (line.settleOperation === index) this.#settled(line, value);
           break;
       }
     } else if (kind === OP_SETTLE) {
-      this.#settling.delete(line);
-      line.level = LEVEL_UNKNOWN;
+      if (line.settleOperation === index) this.#unsettled(line);
     } else if (kind === OP_SET_DIRECTION) {
-      line.directionRefused(sent);
+      // With another one under way, that one's outcome counts.
+      if (line.directionsPending === 0) line.directionRefused(sent);
       this.refreshSubscription(line);
     } else if (kind === OP_IRQ_TYPE && sent === line.subscribed) {
-      line.subscribed = IRQ_NONE;
-      line.fresh = false;
+      line.resubscribed(IRQ_NONE);
     }
-    if (kind === OP_IRQ_TYPE && sent !== IRQ_NONE) this.#confirm(line, result);
+    // The last one under way decides: an earlier one was for less than what somebody waits for by now.
+    if (kind === OP_IRQ_TYPE && line.irqTypesPending === 0) {
+      if (sent !== IRQ_NONE || line.wantedSubscription() === IRQ_NONE) this.#confirm(line, result);
+    }
     if (done !== null) done.complete(token, result, value);
   }
 
@@ -249,10 +259,10 @@ export class ChipLines implements Completion, ChipListener {
       return level;
     }
     if (!this.chip.streamsLevels) {
-      if (!this.#settling.has(line) && line.level === LEVEL_UNKNOWN) line.observe(level);
+      if (line.settleOperation < 0 && sameEdges) line.learn(level);
       return level;
     }
-    if (!sameEdges) return line.level;
+    if (!sameEdges) return line.fresh ? line.level : level;
     line.fresh = true;
     line.observe(level);
     return level;
@@ -279,46 +289,42 @@ export class ChipLines implements Completion, ChipListener {
       line.edgeOnly(line.subscribed === IRQ_RISING ? 1 : 0, edge);
       return;
     }
-    line.fresh = false;
+    line.unread();
     // One read at a time; an event during it asks for another one.
-    if (this.#settling.has(line)) this.#settling.set(line, true);
+    if (line.settleOperation >= 0) line.settleAgain = true;
     else this.#settle(line);
   }
 
   #settle(line: Line): void {
-    this.#settling.set(line, false);
-    this.chip.getValue(line.offset, this, this.#begin(OP_SETTLE, line, 0, null, 0));
+    const operation = this.#begin(OP_SETTLE, line, 0, null, 0);
+    line.settleOperation = operation;
+    line.settleAgain = false;
+    this.chip.getValue(line.offset, this, operation);
   }
 
   #settled(line: Line, level: number): void {
-    const again = this.#settling.get(line) === true;
-    this.#settling.delete(line);
+    const again = line.settleAgain;
+    line.settleOperation = -1;
+    line.settleRetried = false;
     line.settle(level, this.#local.at(line.offset, level));
-    if (again) this.#settle(line);
+    if (!again || line.subscribed !== IRQ_BOTH) return;
+    line.fresh = false;
+    this.#settle(line);
+  }
+
+  /** The read after an event failed. It is tried once more: without it the edge reaches nobody. */
+  #unsettled(line: Line): void {
+    const again = line.settleAgain || !line.settleRetried;
+    line.settleRetried = !line.settleAgain;
+    line.settleOperation = -1;
+    line.level = LEVEL_UNKNOWN;
+    if (again && this.chip.available) this.#settle(line);
   }
 
   availability(available: boolean, reason: string): void {
     if (!available) {
-      for (const line of this.lines) line.forget();
-      this.#settling.clear();
+      for (const line of this.lines) line.resubscribed(IRQ_NONE);
     }
     this.onAvailability?.(available, reason);
-  }
-}
-
-/** Two operations that are one for the consumer: the answer is the first failure, or the second's. Control path. */
-class ValueThenDirection implements Completion {
-  readonly #done: Completion;
-  readonly #token: number;
-  #valueResult = RESULT_OK;
-
-  constructor(done: Completion, token: number) {
-    this.#done = done;
-    this.#token = token;
-  }
-
-  complete(step: number, result: number): void {
-    if (step === 0) this.#valueResult = result;
-    else this.#done.complete(this.#token, this.#valueResult === RESULT_OK ? result : this.#valueResult, 0);
   }
 }

@@ -191,8 +191,7 @@ export class LineHandle {
     this.#closed = true;
     this.watching = false;
     this.#discard();
-    const at = this.line.handles.indexOf(this);
-    if (at >= 0) this.line.handles.splice(at, 1);
+    this.line.handles = this.line.handles.filter((other) => other !== this);
     this.line.lines.refreshSubscription(this.line);
     this.line.lines.chip.flush();
   }
