@@ -1,0 +1,81 @@
+import type { Completion, Edge } from '../../src/gpio/chip.ts';
+import type { ChipLines } from '../../src/gpio/chip-lines.ts';
+import type { Access, LineConsumer, LineHandle } from '../../src/gpio/line-handle.ts';
+
+/** Takes the outcomes of operations: `[result, value]`, in the order in which they came. */
+export class Outcomes implements Completion {
+  readonly list: [result: number, value: number][] = [];
+
+  complete(_token: number, result: number, value: number): void {
+    this.list.push([result, value]);
+  }
+
+  /** The only outcome since the last time; undefined when there is none yet. */
+  take(): [result: number, value: number] | undefined {
+    if (this.list.length > 1) throw new Error(`${this.list.length} outcomes, expected one`);
+    return this.list.shift();
+  }
+}
+
+/** A consumer with one line, that counts what it is told. */
+export class TestConsumer implements LineConsumer {
+  readonly name: string;
+  readonly handle: LineHandle;
+  readonly outcomes = new Outcomes();
+  interrupts = 0;
+  disarms = 0;
+  readonly edges: { level: number; edge: Edge }[] = [];
+  /** Waits for the next interrupt at once, as a guest that handles it at once. */
+  rearms = false;
+  onInterrupt: () => void = () => {};
+
+  constructor(lines: ChipLines, offset: number, name = 'guest', access: Access = 'write') {
+    this.name = name;
+    this.handle = lines.open(offset, this, 0, access);
+  }
+
+  interrupt(handle: LineHandle): void {
+    if (handle.interrupt.armed) throw new Error('an interrupt was delivered that is still unmasked');
+    this.interrupts++;
+    this.onInterrupt();
+    if (this.rearms && handle.interrupt.type !== 0) this.arm();
+  }
+
+  edge(_handle: LineHandle, level: number, edge: Edge): void {
+    this.edges.push({ level, edge: { ...edge, timestampNs: edge.timestampNs } });
+  }
+
+  disarmed(): void {
+    this.disarms++;
+  }
+
+  /** Unmasks; an interrupt that is due at once counts. */
+  arm(): void {
+    if (this.handle.arm()) this.interrupts++;
+  }
+
+  get levels(): number[] {
+    return this.edges.map(({ level }) => level);
+  }
+
+  setValue(level: number): this {
+    this.handle.setValue(level, this.outcomes, 0);
+    return this;
+  }
+  getValue(): this {
+    this.handle.getValue(this.outcomes, 0);
+    return this;
+  }
+  setDirection(direction: number): this {
+    this.handle.setDirection(direction, this.outcomes, 0);
+    return this;
+  }
+  getDirection(): this {
+    this.handle.getDirection(this.outcomes, 0);
+    return this;
+  }
+  setIrqType(type: number): this {
+    this.handle.setIrqType(type, this.outcomes, 0);
+    return this;
+  }
+}
