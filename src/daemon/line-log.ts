@@ -1,5 +1,6 @@
 import { DIRECTION_OUT, type Edge } from '../gpio/chip.ts';
 import type { ChipLines } from '../gpio/chip-lines.ts';
+import type { Line } from '../gpio/line.ts';
 import type { LineConsumer, LineHandle } from '../gpio/line-handle.ts';
 import { selectLines } from '../gpio/line-selection.ts';
 
@@ -18,9 +19,12 @@ export class LineLog implements LineConsumer {
   /** @param selectors lines to watch; nothing that matches nothing is a fault here */
   constructor(chips: readonly ChipLines[], selectors: readonly string[], write: (text: string) => void) {
     this.#write = write;
+    const watched = new Set<Line>();
     for (const selector of selectors) {
-      for (const { line } of selectLines(chips, [selector], true)) {
-        if (this.#handles.some((handle) => handle.line === line)) continue;
+      // A chip at a time: names are unique in a chip only.
+      for (const { line } of chips.flatMap((chip) => selectLines([chip], [selector], true))) {
+        if (watched.has(line)) continue;
+        watched.add(line);
         this.#handles.push(line.lines.open(line.offset, this, this.#handles.length, 'read'));
       }
     }
