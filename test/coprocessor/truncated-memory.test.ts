@@ -17,6 +17,9 @@ const HUB = fileURLToPath(new URL('../../build/Release/sensor-hub', import.meta.
 const GONE =
   'the memory at device address 0x20000000-0x2000ffff was truncated by somebody who shares it while it was mapped';
 
+/** As long as no co-processor runs, nothing watches for dead memory either. */
+const DESCRIPTORS_AT_FIRST = readdirSync('/proc/self/fd').length;
+
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
@@ -118,7 +121,6 @@ describe('a co-processor whose memory is truncated', () => {
   });
 
   it('leaves nothing open, and can be had again when its memory is back', async () => {
-    const before = readdirSync('/proc/self/fd').length;
     const { shared, coprocessor, vdev, told } = await bound();
     truncateSync(shared.path, 0);
     vdev.readStatus();
@@ -126,7 +128,7 @@ describe('a co-processor whose memory is truncated', () => {
     await coprocessor.close();
     shared.close();
     closers.length = 0;
-    expect(readdirSync('/proc/self/fd')).toHaveLength(before);
+    expect(readdirSync('/proc/self/fd')).toHaveLength(DESCRIPTORS_AT_FIRST);
 
     const again = await bound();
     expect(again.vdev.readStatus() & VDEV_STATUS.DRIVER_OK).not.toBe(0);
