@@ -50,7 +50,7 @@ run() {
 
 findings=0
 leaks=0 exit_code=99
-run node node_modules/vitest/vitest.mjs run test/native.test.ts test/native-poll.test.ts
+run node node_modules/vitest/vitest.mjs run test/native.test.ts test/native-poll.test.ts test/native/sigbus.test.ts
 leaks=1 exit_code=0
 for fixture in collected uncaught; do
   run node --expose-gc --import tsx "test/native/$fixture.ts"
