@@ -15,6 +15,8 @@ export class LineLog implements LineConsumer {
   #second = -1;
   #written = 0;
   #dropped = 0;
+  /** Runs while there are dropped ones to tell of. */
+  #timer: NodeJS.Timeout | null = null;
 
   /** @param selectors lines to watch; nothing that matches nothing is a fault here */
   constructor(chips: readonly ChipLines[], selectors: readonly string[], write: (text: string) => void) {
@@ -39,13 +41,14 @@ export class LineLog implements LineConsumer {
     const { timestampNs } = edge;
     const second = Number(timestampNs / 1_000_000_000n);
     if (second !== this.#second) {
-      if (this.#dropped > 0) this.#write(`${this.#dropped} more level changes were not logged\n`);
+      this.#tellDropped();
       this.#second = second;
       this.#written = 0;
-      this.#dropped = 0;
     }
     if (this.#written >= MAX_LINES_PER_SECOND) {
       this.#dropped++;
+      // After a burst there may be no further change to tell it with.
+      this.#timer ??= setTimeout(() => this.#tellDropped(), 1000);
       return;
     }
     this.#written++;
@@ -55,8 +58,18 @@ export class LineLog implements LineConsumer {
     this.#write(`${second}.${fraction}\t${what}\t"${handle.line.path}"${output}\n`);
   }
 
+  #tellDropped(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#dropped === 0) return;
+    const changes = this.#dropped === 1 ? 'change was' : 'changes were';
+    this.#write(`${this.#dropped} more level ${changes} not logged\n`);
+    this.#dropped = 0;
+  }
+
   /** Idempotent. */
   close(): void {
+    this.#tellDropped();
     for (const handle of this.#handles.splice(0)) handle.close();
   }
 }
