@@ -264,7 +264,7 @@ describe('what is missing: exit code 1, told clearly, nothing left', () => {
   });
 
   it('is told at once, also when another co-processor takes its time', async () => {
-    const slow = hub(['sleep', '600'], '    startTimeoutMs: 600000\n');
+    const slow = hub(['sh', '-c', 'exec sleep 600'], '    startTimeoutMs: 600000\n');
     const missing = hub(['./none']).replace('coprocessors:\n  hub:', '  other:');
     const cwd = folderWith(`${slow}${missing}${SIM}  a: { coprocessor: hub }\n  b: { coprocessor: other }\n`);
     const { code, stderr } = await run(['serve'], { cwd });
