@@ -128,6 +128,49 @@ describe('two Linux guests that share the lines of one co-processor', () => {
   });
 });
 
+describe('a Linux guest whose co-processor fails', () => {
+  let resources: Resources;
+  let hub: HostHub;
+  let chip: GuestChip;
+
+  beforeEach(async () => {
+    resources = new Resources();
+    hub = await startHostHub(resources);
+    chip = await boot(resources, hub.socketPath);
+  });
+  afterEach(() => resources.close());
+
+  /** Linux waits for an answer for ever; gpio-virtio makes EINVAL of the answer ERR. */
+  async function expectRefusal(): Promise<void> {
+    expect(await chip.guest.run(`gpioget ${chip.name} ${offsetOf('IMU_INT')}`)).toEqual({
+      exitCode: 1,
+      stdout: '',
+      stderr: 'gpioget: error reading GPIO values: Invalid argument\n',
+    });
+  }
+
+  it('is refused while the firmware hangs, and served again when it goes on', async () => {
+    const monitor = await chip.monitor([offsetOf('BUTTON')]);
+    await hub.pins.set('IMU_INT', 1);
+    expect(await hub.pins.command('hang')).toBe('ok');
+    await expectRefusal();
+    expect(await hub.pins.command('resume')).toBe('ok');
+    expect(await chip.get(offsetOf('IMU_INT'))).toEqual([1]);
+    await hub.pins.set('BUTTON', 0);
+    expect(await monitor.stdout.waitForCount(1)).toEqual([`0 ${offsetOf('BUTTON')}`]);
+    await monitor.stop();
+  });
+
+  it('is refused, and not hung, once the firmware has crashed, with a line still watched', async () => {
+    const monitor = await chip.monitor([offsetOf('BUTTON')]);
+    await expect(hub.pins.command('crash')).rejects.toThrow(/was closed/);
+    await expectRefusal();
+    await monitor.stop();
+    expect(monitor.stdout.lines).toEqual([]);
+    expect(hub.gateway.process.ended).toBeUndefined();
+  });
+});
+
 describe('the service with a guest connected', () => {
   it('ends on SIGTERM with success, its sockets removed and its firmware gone', async () => {
     const resources = new Resources();

@@ -20,6 +20,11 @@ export class Gateway {
     return Gateway.#start(['serve', '-c', configPath]);
   }
 
+  /** Runs `rproc-gpio demo` with its sockets in `folder`: `vm1.sock` for a guest, `pins.sock`. @throws WaitError */
+  static demo(folder: string): Promise<Gateway> {
+    return Gateway.#start(['demo', `--dir=${folder}`]);
+  }
+
   /** Runs `rproc-gpio vhost-user-gpio`, the form that offers one chip on one socket. @throws WaitError */
   static vhostUserGpio(socketPath: string, chip: string): Promise<Gateway> {
     return Gateway.#start(['vhost-user-gpio', `--socket-path=${socketPath}`, `--chip=${chip}`]);

@@ -100,6 +100,11 @@ export class GuestConsole {
     return this.#launch(`exec ${command}`);
   }
 
+  /** Ends the programs that a failed test left behind, so that they hold no line of the next one's. @throws WaitError */
+  async stopAll(): Promise<void> {
+    await Promise.all([...this.#programs.values()].map((program) => program.stop()));
+  }
+
   /** Asks the guest to power off. */
   powerOff(): void {
     this.#process.write('0 poweroff\n');

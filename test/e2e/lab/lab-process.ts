@@ -8,12 +8,22 @@ export interface LabProcessOptions {
   readonly cwd?: string;
   /** Added to this process' environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Ends the whole process group, for a program whose children outlive it (User-Mode Linux: one for each guest process). */
-  readonly ownGroup?: boolean;
+  /**
+   * For a program that makes a session of its own, has children that outlive it and does not end well on SIGTERM:
+   * User-Mode Linux, with a child for each guest process, aborts or hangs now and then. A shell in between ends all
+   * of them with SIGKILL.
+   */
+  readonly killSession?: boolean;
 }
 
 /** How long a process may take to end after SIGTERM before it is killed. */
 const TERMINATION_LIMIT_MS = 5_000;
+
+/**
+ * `$!` is the program and, since it leads a session, its process group. The trap comes first: no moment without it.
+ * A shell gives its background jobs no input, unless by another number.
+ */
+const SESSION_ENDER = `trap 'kill -s KILL -- -$! $! 2>/dev/null' TERM; exec 3<&0; "$@" <&3 3<&- & exec <&- 3<&-; wait $!`;
 
 /** A process of the lab: its output by lines, and a certain end. */
 export class LabProcess {
@@ -21,7 +31,6 @@ export class LabProcess {
   readonly stdout: LineLog;
   readonly stderr: LineLog;
   readonly #child: ChildProcess;
-  readonly #ownGroup: boolean;
   readonly #exited: Promise<void>;
   #ended: string | undefined;
 
@@ -29,13 +38,14 @@ export class LabProcess {
     this.name = options.name;
     this.stdout = new LineLog(`${options.name} stdout`);
     this.stderr = new LineLog(`${options.name} stderr`);
-    this.#ownGroup = options.ownGroup ?? false;
     // setpriv: the kernel ends the process even when the test runner is killed and no close() runs any more.
-    this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...options.command], {
+    const command = options.killSession
+      ? ['TERM', '--', 'sh', '-c', SESSION_ENDER, 'sh', ...options.command]
+      : ['KILL', '--', ...options.command];
+    this.#child = spawn('setpriv', ['--pdeathsig', ...command], {
       cwd: options.cwd,
       env: { ...process.env, ...options.env },
       stdio: ['pipe', 'pipe', 'pipe'],
-      detached: this.#ownGroup,
     });
     this.#child.stdout?.setEncoding('utf8').on('data', (chunk: string) => this.stdout.write(chunk));
     this.#child.stderr?.setEncoding('utf8').on('data', (chunk: string) => this.stderr.write(chunk));
@@ -49,9 +59,7 @@ export class LabProcess {
         this.stderr.end(reason);
         resolve();
       };
-      // 'close' comes after the last output, 'exit' may come before it; a descendant that keeps the pipes open
-      // delays 'close', so that the group is ended at 'exit' where there is one.
-      this.#child.once('exit', () => this.#signalGroup('SIGKILL'));
+      // 'close' comes after the last output; 'exit' may come before it.
       this.#child.once('close', (code, signal) =>
         end(`${this.name} ended with ${signal ?? `exit code ${code}`}`),
       );
@@ -92,20 +100,8 @@ export class LabProcess {
   async close(): Promise<void> {
     if (this.#ended !== undefined) return this.#exited;
     this.#child.kill('SIGTERM');
-    const timer = setTimeout(() => {
-      this.#child.kill('SIGKILL');
-      this.#signalGroup('SIGKILL');
-    }, TERMINATION_LIMIT_MS);
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), TERMINATION_LIMIT_MS);
     await this.#exited;
     clearTimeout(timer);
-  }
-
-  #signalGroup(signal: NodeJS.Signals): void {
-    if (!this.#ownGroup || this.#child.pid === undefined) return;
-    try {
-      process.kill(-this.#child.pid, signal);
-    } catch {
-      // ESRCH: the group is empty, which is what is wanted.
-    }
   }
 }

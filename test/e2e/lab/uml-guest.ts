@@ -56,7 +56,7 @@ export class UmlGuest extends GuestConsole {
       ],
       // Without it glibc registers restartable sequences, which this kernel's host process cannot have: init dies.
       env: { GLIBC_TUNABLES: 'glibc.pthread.rseq=0', TMPDIR: folder.path },
-      ownGroup: true,
+      killSession: true,
     });
     const guest = new UmlGuest(process, folder);
     try {

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { afterEach, expect, it } from 'vitest';
 import { type LINE_NAMES, offsetOf } from './firmware.ts';
 import type { GuestChip } from './guest-chip.ts';
 import type { Wires } from './wires.ts';
@@ -19,6 +19,8 @@ export interface LineBench {
  * co-processor, so every way runs the same ones. `bench` is called inside the tests.
  */
 export function usesOfLines(bench: () => LineBench): void {
+  afterEach(() => bench().chip.guest.stopAll());
+
   it('reads the level that an input has outside', async () => {
     const { chip, wires, input, otherInput } = bench();
     for (const level of [1, 0, 1] as const) {
