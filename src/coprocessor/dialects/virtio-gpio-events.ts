@@ -19,8 +19,14 @@ export interface EventSource {
   readonly malformed: number;
   /** Changes that the co-processor counted and could not deliver. */
   readonly dropped: number;
-  /** The co-processor confirmed (or ended) the line's subscription. */
-  subscribed(line: number, on: boolean): void;
+  /** Subscribed lines that have no buffer, because all descriptors are in use: their events wait for those of others. */
+  readonly starved: number;
+  /** The co-processor confirmed the line's subscription. */
+  subscribed(line: number): void;
+  /** A request that ends the line's subscription is on its way. */
+  ending(line: number): void;
+  /** It was answered; `done` = the subscription has ended. */
+  ended(line: number, done: boolean): void;
   /** Takes at most `budget` events; returns how many. */
   poll(budget: number, sink: EdgeSink): number;
 }
@@ -32,6 +38,7 @@ export interface EventSource {
 export class StreamedEvents implements EventSource {
   malformed = 0;
   dropped = 0;
+  readonly starved = 0;
   readonly #queue: DriverQueue;
   readonly #window: MemoryWindow;
   readonly #base: number;
@@ -60,9 +67,10 @@ export class StreamedEvents implements EventSource {
     if (head >= 0) this.#slotOfHead[head] = slot;
   }
 
-  subscribed(): void {
-    // Records are not bound to lines: nothing to post for one.
-  }
+  // Records are not bound to lines: nothing to post for one.
+  subscribed(): void {}
+  ending(): void {}
+  ended(): void {}
 
   poll(budget: number, sink: EdgeSink): number {
     let count = 0;
@@ -86,7 +94,9 @@ export class StreamedEvents implements EventSource {
         this.malformed++;
         continue;
       }
-      if (this.#lastSeq >= 0) this.dropped += (seq - this.#lastSeq - 1) >>> 0;
+      const gap = this.#lastSeq < 0 ? 0 : (seq - this.#lastSeq - 1) >>> 0;
+      // A count that goes back has lost nothing that could be counted.
+      if (gap < 0x80000000) this.dropped += gap;
       this.#lastSeq = seq;
       const clockNs = high * 0x100000000 + low;
       const offsetNs = monotonicNs() - clockNs;
@@ -117,9 +127,14 @@ export class PlainEvents implements EventSource {
   readonly #lineOfHead: Int32Array;
   readonly #wanted: Uint8Array;
   readonly #posted: Uint8Array;
+  /** Requests under way that end the line's subscription. */
+  readonly #ending: Uint16Array;
+  /** The subscription for which the buffer was posted has ended: it comes back as INVALID. */
+  readonly #revoked: Uint8Array;
   readonly #edge = new LocalEdge();
-  /** Lines whose buffer found no free descriptors. */
+  /** Lines whose buffer found no free descriptors, each once. */
   readonly #waiting: number[] = [];
+  readonly #isWaiting: Uint8Array;
 
   constructor(vdev: BoundVdev, queue: DriverQueue, lineCount: number) {
     this.#queue = queue;
@@ -129,11 +144,44 @@ export class PlainEvents implements EventSource {
     this.#lineOfHead = new Int32Array(queue.size).fill(-1);
     this.#wanted = new Uint8Array(lineCount);
     this.#posted = new Uint8Array(lineCount);
+    this.#ending = new Uint16Array(lineCount);
+    this.#revoked = new Uint8Array(lineCount);
+    this.#isWaiting = new Uint8Array(lineCount);
   }
 
-  subscribed(line: number, on: boolean): void {
-    this.#wanted[line] = on ? 1 : 0;
-    if (on && this.#posted[line] === 0) this.#post(line);
+  get starved(): number {
+    return this.#waiting.length;
+  }
+
+  subscribed(line: number): void {
+    this.#wanted[line] = 1;
+    this.#postIfDue(line);
+  }
+
+  ending(line: number): void {
+    (this.#ending[line] as number)++;
+  }
+
+  ended(line: number, done: boolean): void {
+    (this.#ending[line] as number)--;
+    if (!done) return this.#postIfDue(line);
+    this.#wanted[line] = 0;
+    // The answers come over another queue than the buffer: it may still be on its way when the next subscription is confirmed.
+    this.#revoked[line] = this.#posted[line] as number;
+  }
+
+  /** Posts the line's buffer, unless it lies there, or would only be given back: its subscription is about to end. */
+  #postIfDue(line: number): void {
+    if (this.#wanted[line] === 1 && this.#posted[line] === 0 && this.#ending[line] === 0) this.#post(line);
+  }
+
+  #postWaiting(): void {
+    // Each of them once: who finds no room goes to the end.
+    for (let left = this.#waiting.length; left > 0 && this.#queue.free >= 2; left--) {
+      const line = this.#waiting.shift() as number;
+      this.#isWaiting[line] = 0;
+      this.#postIfDue(line);
+    }
   }
 
   #post(line: number): void {
@@ -142,7 +190,8 @@ export class PlainEvents implements EventSource {
     const address = this.#address + line * SLOT_SIZE;
     const head = this.#queue.add(address, EVENT_REQUEST_SIZE, address + STATUS_OFFSET, EVENT_RESPONSE_SIZE);
     if (head < 0) {
-      this.#waiting.push(line);
+      if (this.#isWaiting[line] === 0) this.#waiting.push(line);
+      this.#isWaiting[line] = 1;
       return;
     }
     this.#lineOfHead[head] = line;
@@ -161,17 +210,14 @@ export class PlainEvents implements EventSource {
       this.#posted[line] = 0;
       const at = this.#base + line * SLOT_SIZE + STATUS_OFFSET;
       const valid = this.#queue.usedBytes === EVENT_RESPONSE_SIZE && this.#window.u8[at] === EVENT_VALID;
-      const waiting = this.#waiting.shift();
-      if (waiting !== undefined && this.#wanted[waiting] === 1) this.#post(waiting);
-      if (!valid) {
-        // INVALID ends a subscription that was taken back. On a line that is subscribed it is the co-processor's fault, and
-        // posting again at once would go round and round: the line stays without a buffer until it is subscribed anew.
-        if (this.#wanted[line] === 1) this.malformed++;
-        continue;
-      }
-      if (this.#wanted[line] === 0) continue;
-      this.#post(line);
-      sink(this.#edge.at(line, LEVEL_UNKNOWN));
+      const isRevoked = this.#revoked[line] === 1;
+      this.#revoked[line] = 0;
+      this.#postWaiting();
+      // INVALID ends a subscription that was taken back. On a line that is subscribed it is the co-processor's fault, and
+      // posting again at once would go round and round: the line stays without a buffer until it is subscribed anew.
+      if (valid || isRevoked) this.#postIfDue(line);
+      else if (this.#wanted[line] === 1 && this.#ending[line] === 0) this.malformed++;
+      if (valid) sink(this.#edge.at(line, LEVEL_UNKNOWN));
     }
     return count;
   }

@@ -49,8 +49,9 @@ export class VirtioGpioRequests {
   readonly #first: (Request | null)[];
   readonly #last: (Request | null)[];
   readonly #underWay: Uint8Array;
-  /** Lines that wait for a slot. */
+  /** Lines that wait for a slot, each once. */
   readonly #starved: number[] = [];
+  readonly #isStarved: Uint8Array;
   #pool: Request | null = null;
   #open = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -77,6 +78,7 @@ export class VirtioGpioRequests {
     this.#first = new Array(lineCount).fill(null);
     this.#last = new Array(lineCount).fill(null);
     this.#underWay = new Uint8Array(lineCount);
+    this.#isStarved = new Uint8Array(lineCount);
   }
 
   /** Whether anything waits for an answer. */
@@ -100,7 +102,7 @@ export class VirtioGpioRequests {
       last.next = request;
     } else {
       this.#first[line] = request;
-      this.#send(line);
+      this.#start(line);
     }
     this.#timer ??= setTimeout(this.#onTimer, this.#timeoutMs);
   }
@@ -113,14 +115,34 @@ export class VirtioGpioRequests {
     return request;
   }
 
-  /** Sends the first request of a line. */
-  #send(line: number): void {
+  #recycle(request: Request): void {
+    request.done = null;
+    request.next = this.#pool;
+    this.#pool = request;
+  }
+
+  /** Sends the first request of a line, behind the lines that wait for a slot already. */
+  #start(line: number): void {
+    if ((this.#starved.length === 0 && this.#send(line)) || this.#isStarved[line] === 1) return;
+    this.#isStarved[line] = 1;
+    this.#starved.push(line);
+  }
+
+  #startStarved(): void {
+    while (this.#starved.length > 0) {
+      const line = this.#starved[0] as number;
+      // What it waited with may have been given up meanwhile.
+      if (this.#first[line] && this.#underWay[line] === 0 && !this.#send(line)) return;
+      this.#starved.shift();
+      this.#isStarved[line] = 0;
+    }
+  }
+
+  /** Sends the first request of a line. @returns false when there is no room */
+  #send(line: number): boolean {
     const request = this.#first[line] as Request;
     const slot = this.#freeSlots.pop();
-    if (slot === undefined) {
-      this.#starved.push(line);
-      return;
-    }
+    if (slot === undefined) return false;
     const at = this.#base + slot * SLOT_SIZE;
     this.#window.u32[at >>> 2] = request.type | (request.line << 16);
     this.#window.u32[(at >>> 2) + 1] = request.value;
@@ -129,12 +151,12 @@ export class VirtioGpioRequests {
     const head = this.#queue.add(address, REQUEST_SIZE, address + RESPONSE_OFFSET, RESPONSE_SIZE);
     if (head < 0) {
       this.#freeSlots.push(slot);
-      this.#starved.push(line);
-      return;
+      return false;
     }
     this.#slotOfHead[head] = slot;
     this.#requestOfSlot[slot] = request;
     this.#underWay[line] = 1;
+    return true;
   }
 
   /** Takes at most `budget` answers; returns how many there were. */
@@ -166,28 +188,12 @@ export class VirtioGpioRequests {
     const next = request.next;
     this.#first[line] = next;
     if (next === null) this.#last[line] = null;
-    request.done = null;
-    request.next = this.#pool;
-    this.#pool = request;
     // Given up on before: it has been answered, and is not counted as open any more.
     if (done !== null) this.#open--;
-    const starved = this.#starved.shift();
-    if (starved !== undefined) this.#send(starved);
-    if (next !== null) this.#sendOrSkip(line);
+    this.#recycle(request);
+    if (next !== null) this.#start(line);
+    this.#startStarved();
     done?.complete(token, result, value);
-  }
-
-  /** Sends the line's next request that has not been given up while it waited. */
-  #sendOrSkip(line: number): void {
-    for (;;) {
-      const request = this.#first[line];
-      if (!request) return;
-      if (request.done !== null) return this.#send(line);
-      this.#first[line] = request.next;
-      if (request.next === null) this.#last[line] = null;
-      request.next = this.#pool;
-      this.#pool = request;
-    }
   }
 
   #expire(): void {
@@ -195,16 +201,28 @@ export class VirtioGpioRequests {
     const now = performance.now();
     let earliest = Number.POSITIVE_INFINITY;
     const expired: { done: Completion; token: number }[] = [];
-    for (const first of this.#first) {
-      for (let request = first; request; request = request.next) {
-        if (request.done === null) continue;
-        if (request.deadlineMs <= now) {
-          expired.push({ done: request.done, token: request.token });
-          request.done = null;
-          this.#open--;
-        } else {
-          earliest = Math.min(earliest, request.deadlineMs);
+    for (let line = 0; line < this.#first.length; line++) {
+      let previous: Request | null = null;
+      let next: Request | null;
+      for (let request = this.#first[line] ?? null; request !== null; request = next) {
+        next = request.next;
+        if (request.done === null || request.deadlineMs > now) {
+          if (request.done !== null) earliest = Math.min(earliest, request.deadlineMs);
+          previous = request;
+          continue;
         }
+        expired.push({ done: request.done, token: request.token });
+        request.done = null;
+        this.#open--;
+        if (previous === null && this.#underWay[line] === 1) {
+          previous = request;
+          continue;
+        }
+        // Not sent yet, and never will be: who asked has been told that it was not done.
+        if (previous === null) this.#first[line] = next;
+        else previous.next = next;
+        if (next === null) this.#last[line] = previous;
+        this.#recycle(request);
       }
     }
     if (earliest < Number.POSITIVE_INFINITY)
@@ -229,6 +247,7 @@ export class VirtioGpioRequests {
     }
     this.#open = 0;
     this.#starved.length = 0;
+    this.#isStarved.fill(0);
     for (const { done, token } of open) done.complete(token, RESULT_UNAVAILABLE, 0);
   }
 }

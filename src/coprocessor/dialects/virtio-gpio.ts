@@ -2,6 +2,7 @@ import {
   type Chip,
   type ChipListener,
   type Completion,
+  DIRECTION_NONE,
   type Edge,
   IRQ_NONE,
   RESULT_OK,
@@ -92,6 +93,16 @@ export class VirtioGpioChip implements Chip, Pollable {
         'ERR_VDEV',
         `${options.where}: vdev ${vdev.index} has no vrings; virtio-gpio needs 1, or 2 with interrupts`,
       );
+    const streams = (vdev.features & (1 << FEATURE_EVENT_STREAM)) !== 0;
+    for (const index of streams ? [REQUEST_QUEUE] : [REQUEST_QUEUE, EVENT_QUEUE]) {
+      // A request and its answer, or a line and its event, are two descriptors of one chain.
+      const size = vdev.queues[index]?.size ?? 2;
+      if (size >= 2) continue;
+      throw new CoprocessorError(
+        'ERR_VDEV',
+        `${options.where}: vring ${index} of vdev ${vdev.index} has ${size} descriptor; virtio-gpio needs at least 2`,
+      );
+    }
     const chip = new NamelessChip(vdev, options, lineCount);
     const names = namesSize === 0 ? new Array<string>(lineCount).fill('') : await chip.readNames(namesSize);
     return new VirtioGpioChip(vdev, options, names, chip);
@@ -113,7 +124,7 @@ export class VirtioGpioChip implements Chip, Pollable {
     this.#events = started.events;
     this.streamsLevels = started.events instanceof StreamedEvents;
     this.label = `virtio-gpio${this.streamsLevels ? '+stream' : ''} on ${options.where}`;
-    this.#irqCompletion = new IrqTypeCompletion((line, on) => this.#events?.subscribed(line, on));
+    this.#irqCompletion = new IrqTypeCompletion(this.#events);
     this.#requests = new VirtioGpioRequests(
       vdev,
       started.requestQueue,
@@ -132,6 +143,7 @@ export class VirtioGpioChip implements Chip, Pollable {
       shortAnswers: this.#requests.shortAnswers,
       malformedEvents: this.#events?.malformed ?? 0,
       droppedEvents: this.#events?.dropped ?? 0,
+      linesWithoutEventBuffer: this.#events?.starved ?? 0,
       badUsed: this.#requestQueue.badUsed + (this.#eventQueue?.badUsed ?? 0),
     };
   }
@@ -154,7 +166,10 @@ export class VirtioGpioChip implements Chip, Pollable {
   }
 
   setDirection(offset: number, direction: number, done: Completion, token: number): void {
-    this.#submit(MSG_SET_DIRECTION, offset, direction, done, token);
+    if (direction !== DIRECTION_NONE) return this.#submit(MSG_SET_DIRECTION, offset, direction, done, token);
+    // Ends the subscription as well (virtio 1.2, section 5.18.6.4).
+    const inner = this.#irqCompletion.wrap(offset, IRQ_NONE, done, token);
+    this.#submit(MSG_SET_DIRECTION, offset, direction, this.#irqCompletion, inner);
   }
 
   getValue(offset: number, done: Completion, token: number): void {
@@ -299,19 +314,20 @@ class NamelessChip {
   }
 }
 
-/** Tells the event queue of a subscription when the co-processor has confirmed it. Control path. */
+/** Tells the event queue of subscriptions, and of their ends, as the co-processor confirms them. Control path. */
 class IrqTypeCompletion implements Completion {
-  readonly #onConfirmed: (line: number, on: boolean) => void;
+  readonly #events: EventSource | null;
   readonly #open = new Map<number, { line: number; type: number; done: Completion; token: number }>();
   #next = 0;
 
-  constructor(onConfirmed: (line: number, on: boolean) => void) {
-    this.#onConfirmed = onConfirmed;
+  constructor(events: EventSource | null) {
+    this.#events = events;
   }
 
   wrap(line: number, type: number, done: Completion, token: number): number {
     const key = this.#next++;
     this.#open.set(key, { line, type, done, token });
+    if (type === IRQ_NONE) this.#events?.ending(line);
     return key;
   }
 
@@ -319,7 +335,8 @@ class IrqTypeCompletion implements Completion {
     const entry = this.#open.get(key);
     if (entry === undefined) return;
     this.#open.delete(key);
-    if (result === RESULT_OK) this.#onConfirmed(entry.line, entry.type !== IRQ_NONE);
+    if (entry.type === IRQ_NONE) this.#events?.ended(entry.line, result === RESULT_OK);
+    else if (result === RESULT_OK) this.#events?.subscribed(entry.line);
     entry.done.complete(entry.token, result, value);
   }
 
