@@ -93,7 +93,10 @@ export class SimulatedChip implements Chip {
   }
 
   setIrqType(offset: number, type: number, done: Completion, token: number): void {
-    if (type !== IRQ_NONE && this.#directions[offset] === DIRECTION_OUT)
+    const before = this.#irqTypes[offset];
+    // As any device of this protocol: not on an output, and a change only through none.
+    const isChange = before !== IRQ_NONE && before !== type;
+    if (type !== IRQ_NONE && (isChange || this.#directions[offset] === DIRECTION_OUT))
       return done.complete(token, RESULT_INVALID, 0);
     this.#irqTypes[offset] = type;
     done.complete(token, RESULT_OK, 0);
