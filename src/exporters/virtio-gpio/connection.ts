@@ -363,9 +363,9 @@ export class VhostUserConnection {
   }
 
   /**
-   * Status 0 is virtio's reset, but QEMU also sends it at the end of every stop, a mere pause of the guest included: when
-   * GET_VRING_BASE has stopped all rings before, they may go on, with what the guest claimed. A guest's reset is told with
-   * RESET_DEVICE then, or shows when a new driver's rings start at 0.
+   * Status 0 is virtio's reset, but QEMU's vhost code also sends it at the end of every stop, a mere pause of the guest
+   * included (not yet for vhost-user-gpio: seen with 10.0). So when GET_VRING_BASE has stopped all rings before, they may
+   * go on with what the guest claimed; a reset is told with RESET_DEVICE then, or shows when a new driver starts at 0.
    */
   #statusZero(): void {
     if (this.#device.needsReset || this.#vrings.some((vring) => vring.started)) this.#reset();

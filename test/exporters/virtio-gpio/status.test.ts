@@ -166,7 +166,7 @@ describe('SET_STATUS', () => {
 });
 
 describe('SET_STATUS of 0 after GET_VRING_BASE of all rings', () => {
-  it('keeps what the guest claimed: QEMU sends it for a mere pause', async () => {
+  it('keeps what the guest claimed: it may have been a mere pause', async () => {
     const { chip, lines, served } = serveSimulatedChip();
     const guest = await served.connect();
     await guest.request(MSG_SET_DIRECTION, 0, 1);
