@@ -102,8 +102,10 @@ export class ChipLines implements Completion, ChipListener {
       operation.token = token;
     }
     line.pending++;
-    if (kind === OP_IRQ_TYPE) line.irqTypesPending++;
-    else if (kind === OP_SET_DIRECTION) line.directionsPending++;
+    if (kind === OP_IRQ_TYPE) {
+      line.irqTypesPending++;
+      if (value === IRQ_NONE) line.unsubscriptionsPending++;
+    } else if (kind === OP_SET_DIRECTION) line.directionsPending++;
     return index;
   }
 
@@ -211,8 +213,10 @@ export class ChipLines implements Completion, ChipListener {
     operation.done = null;
     this.#free.push(index);
     line.pending--;
-    if (kind === OP_IRQ_TYPE) line.irqTypesPending--;
-    else if (kind === OP_SET_DIRECTION) line.directionsPending--;
+    if (kind === OP_IRQ_TYPE) {
+      line.irqTypesPending--;
+      if (sent === IRQ_NONE) line.unsubscriptionsPending--;
+    } else if (kind === OP_SET_DIRECTION) line.directionsPending--;
     if (result === RESULT_OK) {
       switch (kind) {
         case OP_SET_VALUE:
@@ -239,9 +243,13 @@ export class ChipLines implements Completion, ChipListener {
       // With another one under way, that one's outcome counts.
       if (line.directionsPending === 0) line.directionRefused(sent);
       this.refreshSubscription(line);
-    } else if (kind === OP_IRQ_TYPE && sent === line.subscribed) {
+    } else if (kind === OP_IRQ_TYPE && sent === line.subscribed && line.irqTypesPending === 0) {
+      // An earlier refusal says nothing of a later subscription of the same type that is still under way.
       line.resubscribed(IRQ_NONE);
     }
+    // Records heard before the confirmation may be older than the subscription: a read from now on is not.
+    if (kind === OP_IRQ_TYPE && result === RESULT_OK && line.irqTypesPending === 0 && !sameEdges)
+      this.#relearn(line);
     // The last one under way decides: an earlier one was for less than what somebody waits for by now.
     if (kind === OP_IRQ_TYPE && line.irqTypesPending === 0) {
       if (sent !== IRQ_NONE || line.wantedSubscription() === IRQ_NONE) this.#confirm(line, result);
@@ -268,6 +276,12 @@ export class ChipLines implements Completion, ChipListener {
     return level;
   }
 
+  #relearn(line: Line): void {
+    if (!this.chip.streamsLevels || line.subscribed !== IRQ_BOTH) return;
+    line.fresh = false;
+    this.chip.getValue(line.offset, this, this.#begin(OP_LEARN, line, 0, null, 0));
+  }
+
   #confirm(line: Line, result: number): void {
     const waiters = this.#waiters.get(line);
     if (waiters === undefined) return;
@@ -283,6 +297,9 @@ export class ChipLines implements Completion, ChipListener {
     const line = this.lines[edge.offset];
     // Changes that were on their way when the line was unsubscribed are nobody's.
     if (line === undefined || line.subscribed === IRQ_NONE) return;
+    // Levels are always subscribed as both edges, so a streamed line is only unsubscribed while nobody wants it: until the
+    // chip has confirmed that, its records are of the old subscription.
+    if (this.chip.streamsLevels && line.unsubscriptionsPending > 0) return;
     this.edges++;
     if (edge.level !== LEVEL_UNKNOWN) return line.streamed(edge);
     if (line.subscribed !== IRQ_BOTH) {

@@ -104,19 +104,20 @@ export class LineHandle {
         this.#heldValue = -1;
         return line.lines.makeOutput(this, held, done, token);
       }
-      case DIRECTION_IN:
+      case DIRECTION_IN: {
+        // To end an output is to drive: for its owner, and where there is none for those who may become it.
+        const refusal = line.direction === DIRECTION_OUT ? this.#refusal() : RESULT_OK;
         if (line.owner !== null && line.owner !== this) return done.complete(token, RESULT_BUSY, 0);
-        if (this.access === 'read' && line.direction === DIRECTION_OUT) {
-          return done.complete(token, RESULT_REFUSED, 0);
-        }
+        if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
         this.#release();
         this.direction = DIRECTION_IN;
         return line.lines.setDirection(this, DIRECTION_IN, done, token);
+      }
       case DIRECTION_NONE: {
         const wasOwner = line.owner === this;
         this.#discard();
         // Only the last one to leave an input takes the direction with it; and nobody takes an output from its owner.
-        if (!wasOwner && (line.owner !== null || line.isInputOfOthers(this) || this.access === 'read')) {
+        if (!wasOwner && (this.#refusal() !== RESULT_OK || line.isInputOfOthers(this))) {
           line.lines.refreshSubscription(line);
           return done.complete(token, RESULT_OK, 0);
         }

@@ -39,6 +39,8 @@ export class Line {
   /** Of these: SET_IRQ_TYPE and SET_DIRECTION. */
   irqTypesPending = 0;
   directionsPending = 0;
+  /** Of the SET_IRQ_TYPE those with none. */
+  unsubscriptionsPending = 0;
   /** Edges heard of and subscriptions made, modulo 2^32; tells whether one came while a read was under way. */
   edgeCount = 0;
   /** Level of the last edge that the chip told of in this subscription; reads do not change it. */
