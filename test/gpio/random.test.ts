@@ -182,7 +182,7 @@ describe('three consumers, any interleaving of edges, requests, answers and even
           expect(world.bench.lines.ambiguousEvents).toBe(0);
         }
       }),
-      { numRuns: 1500 },
+      { numRuns: 600 },
     );
   });
 });
