@@ -201,6 +201,7 @@ describe('driver against device', () => {
       driver.enableCalls();
       if (device.publish()) calls++;
       if (driver.popUsed() !== head) throw new Error(`chain ${i} did not come back`);
+      if (driver.hasUsed() || device.hasWork()) throw new Error(`something is left after chain ${i}`);
     }
     expect([kicks, calls]).toEqual([total, total]);
     expect([rings.availableIndex, rings.usedIndex]).toEqual([total - 65536, total - 65536]);
