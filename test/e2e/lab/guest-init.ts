@@ -27,8 +27,9 @@ execute() {
   tag "$1" out <"/tmp/$1.out" & out=$!
   tag "$1" err <"/tmp/$1.err" & err=$!
   # The process tells its number itself, when it has opened both pipes: killed before, it would leave their readers waiting.
-  sh -c "echo @$1 pid $$ >&3; exec 3>&-; $2" 3>&1 >"/tmp/$1.out" 2>"/tmp/$1.err" </dev/null
-  code=$?
+  sh -c "echo @$1 pid \\$\\$ >&3; exec 3>&-; $2" 3>&1 >"/tmp/$1.out" 2>"/tmp/$1.err" </dev/null &
+  # In the background, as the shell writes a line about a foreground program that a signal ends.
+  wait $!; code=$?
   wait $out $err
   rm "/tmp/$1.out" "/tmp/$1.err"
   echo "@$1 exit $code"
