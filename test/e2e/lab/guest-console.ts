@@ -105,11 +105,6 @@ export class GuestConsole {
     await Promise.all([...this.#programs.values()].map((program) => program.stop()));
   }
 
-  /** Asks the guest to power off. */
-  powerOff(): void {
-    this.#process.write('0 poweroff\n');
-  }
-
   #launch(command: string): GuestProgram {
     if (command.length > LINE_LIMIT || command.includes('\n')) {
       throw new RangeError(`a guest's command is one line of at most ${LINE_LIMIT} characters: ${command}`);

@@ -37,9 +37,8 @@ execute() {
 
 echo @ready
 while read -r id command; do
-  [ "$command" = poweroff ] && break
   execute "$id" "$command" &
 done
-# -f: there is no other init to ask. Also when the console is closed: nobody is left to talk to.
+# The console is closed: nobody is left to talk to. -f: there is no other init to ask.
 poweroff -f
 `;

@@ -2,14 +2,6 @@ import type { LineLog } from './line-log.ts';
 import { LineSocket } from './line-socket.ts';
 import type { Wires } from './wires.ts';
 
-/** One line as the firmware's `list` command tells it. */
-export interface PinState {
-  readonly index: number;
-  readonly name: string;
-  readonly direction: string;
-  readonly level: 0 | 1;
-}
-
 /**
  * The outside world of the host-built firmware: its `--pins` socket drives inputs and shows the levels on the
  * wires. Commands are answered in order, one line each; `watch` uses a connection of its own, because
@@ -54,19 +46,6 @@ export class PinsClient implements Wires {
     } finally {
       watch.close();
     }
-  }
-
-  async list(): Promise<PinState[]> {
-    return this.#exclusive(async () => {
-      const from = this.#socket.received.lines.length;
-      this.#socket.send('list');
-      await this.#socket.received.waitFor(/^\.$/, { from });
-      return this.#socket.received.lines.slice(from, -1).map((line) => {
-        // INDEX NAME DIRECTION LEVEL; the name of an unnamed line is a dash.
-        const [index, name = '', direction = '', value = ''] = line.split(' ');
-        return { index: Number(index), name: name === '-' ? '' : name, direction, level: level(value) };
-      });
-    });
   }
 
   /** Toggles an input `count` times, as fast as the firmware can or with `periodUs` between. */

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { LabProcess } from './lab-process.ts';
 import { WaitError } from './line-log.ts';
 import { prerequisites } from './prerequisites.ts';
@@ -38,7 +38,7 @@ export class QemuMcu {
         ...['-M', 'lm3s6965evb,aux-ram-share=on', '-accel', 'tcg', '-kernel', firmware],
         ...['-nodefaults', '-no-user-config', '-display', 'none'],
         ...['-chardev', `socket,id=doorbell,path=${folder.file('doorbell.sock')},server=on,wait=off`],
-        ...['-serial', `file:${folder.file('console.txt')}`, '-serial', 'chardev:doorbell'],
+        ...['-serial', 'null', '-serial', 'chardev:doorbell'],
         ...['-qtest', `unix:${folder.file('qtest.sock')},server=on,wait=off`, '-qtest-log', '/dev/null'],
         ...['-qmp', `unix:${folder.file('qmp.sock')},server=on,wait=off`],
       ],
@@ -61,12 +61,6 @@ export class QemuMcu {
   /** The stream socket behind UART1: one byte a doorbell. */
   get doorbellPath(): string {
     return this.#folder.file('doorbell.sock');
-  }
-
-  /** What the firmware wrote to UART0. */
-  get consoleText(): string {
-    const path = this.#folder.file('console.txt');
-    return existsSync(path) ? readFileSync(path, 'utf8') : '';
   }
 
   /** A path through which another process can open and map the SRAM (64 KiB at 0x20000000). */

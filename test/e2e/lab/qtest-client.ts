@@ -35,17 +35,10 @@ export class QtestClient {
   }
 
   /**
-   * Reports all changes of the outputs of the device at `path` in `outputs`. QEMU can intercept one device
-   * in a run, and its outputs no longer reach what they were wired to: the interrupt line is one of them.
+   * Reports all changes of the outputs of the device at `path` in `outputs`. QEMU intercepts one device in a run.
    */
   async interceptOutputs(path: string): Promise<void> {
     await this.#command(`irq_intercept_out ${path}`);
-  }
-
-  /** Reads one 32-bit word of the physical address space. */
-  async readWord(address: number): Promise<number> {
-    const answer = await this.#command(`readl 0x${address.toString(16)}`);
-    return Number(answer.slice('OK '.length));
   }
 
   /** Idempotent. */
@@ -53,11 +46,10 @@ export class QtestClient {
     this.#socket.close();
   }
 
-  async #command(text: string): Promise<string> {
+  async #command(text: string): Promise<void> {
     const from = this.#answers.lines.length;
     this.#socket.send(text);
     const answer = await this.#answers.waitFor(/^/, { from });
     if (!answer.startsWith('OK')) throw new Error(`qtest: ${text} was answered ${answer}`);
-    return answer;
   }
 }

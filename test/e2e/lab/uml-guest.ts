@@ -6,8 +6,7 @@ import { LabProcess } from './lab-process.ts';
 import { prerequisites } from './prerequisites.ts';
 import { ScratchFolder } from './scratch-folder.ts';
 
-/** virtio device ids (virtio specification, section 5). */
-export const VIRTIO_ID_RPMSG = 7;
+/** virtio device id (virtio 1.2, section 5). */
 export const VIRTIO_ID_GPIO = 41;
 
 export interface UmlDevice {
