@@ -24,10 +24,10 @@ export class LineLog implements LineConsumer {
     const watched = new Set<Line>();
     for (const selector of selectors) {
       // A chip at a time: names are unique in a chip only.
-      for (const { line } of chips.flatMap((chip) => selectLines([chip], [selector], true))) {
+      for (const { line } of chips.flatMap((chip) => selectLines([chip], [selector], { mayBeEmpty: true }))) {
         if (watched.has(line)) continue;
         watched.add(line);
-        this.#handles.push(line.lines.open(line.offset, this, this.#handles.length, 'read'));
+        this.#handles.push(line.lines.open(line.offset, this, this.#handles.length, { access: 'read' }));
       }
     }
     for (const handle of this.#handles) handle.watch(true);

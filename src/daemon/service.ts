@@ -153,11 +153,12 @@ export class Service {
         if (this.#closing !== null) chip.close();
         this.#throwIfClosing();
         const lines = new ChipLines(chip, chipConfig.type === 'sim' ? undefined : chipConfig.reads);
-        lines.onAvailability = (available, reason) =>
+        lines.onAvailability((available, reason) =>
           onLog(
             available ? 'info' : 'error',
             `chip ${name} is ${available ? 'available' : 'unavailable'}: ${reason}`,
-          );
+          ),
+        );
         this.#chips.set(name, lines);
         await new Promise<void>((resolve) => lines.learnDirections(resolve));
         onLog('info', `chip ${name} [${chip.label}] (${chip.lineCount} lines)`);

@@ -2,6 +2,7 @@ import {
   type Chip,
   type ChipListener,
   type Completion,
+  DIRECTION_IN,
   DIRECTION_NONE,
   DIRECTION_OUT,
   type Edge,
@@ -13,11 +14,14 @@ import {
   RESULT_UNAVAILABLE,
 } from './chip.ts';
 import { Line } from './line.ts';
-import { type Access, type LineConsumer, LineHandle } from './line-handle.ts';
+import { type LineConsumer, LineHandle } from './line-handle.ts';
+import type { OpenOptions } from './line-settings.ts';
 import { LocalEdge } from './local-edge.ts';
 
 /** How levels of subscribed inputs are read: from the shadow where it is fresh, or always through to the chip. */
 export type ReadPolicy = 'shadow' | 'through';
+
+export type AvailabilityListener = (available: boolean, reason: string) => void;
 
 const OP_GET_DIRECTION = 0;
 const OP_SET_DIRECTION = 1;
@@ -56,12 +60,11 @@ export class ChipLines implements Completion, ChipListener {
   ambiguousEvents = 0;
   /** Level changes heard of, all lines. */
   edges = 0;
-  /** Told when the chip goes away or comes back. */
-  onAvailability: ((available: boolean, reason: string) => void) | null = null;
   readonly #operations: Operation[] = [];
   readonly #free: number[] = [];
   readonly #waiters = new Map<Line, Waiter[]>();
   readonly #local = new LocalEdge();
+  #availabilityListeners: readonly AvailabilityListener[] = [];
 
   constructor(chip: Chip, reads?: ReadPolicy) {
     this.chip = chip;
@@ -77,12 +80,20 @@ export class ChipLines implements Completion, ChipListener {
     return this.chip.name;
   }
 
+  /** Has somebody told when the chip goes away or comes back. @returns what ends that; idempotent */
+  onAvailability(listener: AvailabilityListener): () => void {
+    this.#availabilityListeners = [...this.#availabilityListeners, listener];
+    return () => {
+      this.#availabilityListeners = this.#availabilityListeners.filter((other) => other !== listener);
+    };
+  }
+
   /** Opens a line for a consumer, which calls it `index`. */
-  open(offset: number, consumer: LineConsumer, index: number, access: Access = 'write'): LineHandle {
+  open(offset: number, consumer: LineConsumer, index: number, options?: OpenOptions): LineHandle {
     const line = this.lines[offset];
     if (line === undefined)
       throw new RangeError(`${this.name} has ${this.lines.length} lines, no line ${offset}`);
-    const handle = new LineHandle(line, consumer, index, access);
+    const handle = new LineHandle(line, consumer, index, options ?? {});
     line.handles = [...line.handles, handle];
     return handle;
   }
@@ -189,6 +200,35 @@ export class ChipLines implements Completion, ChipListener {
     };
     for (const line of this.lines) this.getDirection(line, counted, 0);
     this.chip.flush();
+  }
+
+  /**
+   * Brings every line whose settings say how it starts to that state: the value first, then the direction. Nobody owns it
+   * then. Call it before consumers come.
+   */
+  applyInitial(done?: () => void): void {
+    let left = 1;
+    const end = (): void => {
+      left--;
+      if (left === 0) done?.();
+    };
+    const ended: Completion = { complete: end };
+    for (const line of this.lines) {
+      const { initial } = line.settings;
+      if (initial === null) continue;
+      left++;
+      const direction = initial === 'in' ? DIRECTION_IN : DIRECTION_OUT;
+      const valueSet: Completion = {
+        complete: (_token, result) => {
+          if (result === RESULT_OK) this.#setDirection(line, direction, ended, 0);
+          else end();
+        },
+      };
+      if (initial === 'in') this.#setDirection(line, direction, ended, 0);
+      else this.setValue(line, initial === 'high' ? 1 : 0, valueSet, 0);
+    }
+    this.chip.flush();
+    end();
   }
 
   /** Brings the chip's subscription of the line to what its consumers want together. */
@@ -342,6 +382,6 @@ export class ChipLines implements Completion, ChipListener {
     if (!available) {
       for (const line of this.lines) line.resubscribed(IRQ_NONE);
     }
-    this.onAvailability?.(available, reason);
+    for (const listener of this.#availabilityListeners) listener(available, reason);
   }
 }

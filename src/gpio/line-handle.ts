@@ -12,9 +12,9 @@ import {
 } from './chip.ts';
 import { Interrupt, isIrqType } from './interrupt.ts';
 import type { Line } from './line.ts';
+import type { Access, OpenOptions, Role } from './line-settings.ts';
 
-/** `read` never drives, `write` may become owner, `owner`: nobody else may. */
-export type Access = 'read' | 'write' | 'owner';
+export type { Access };
 
 /** Somebody who uses lines: a guest's device, the log, later MQTT and the command line. */
 export interface LineConsumer {
@@ -26,6 +26,13 @@ export interface LineConsumer {
   edge?(handle: LineHandle, level: number, edge: Edge): void;
   /** The line's interrupt was disabled while the consumer waited for it. */
   disarmed?(handle: LineHandle): void;
+  /**
+   * The level became known, or was found changed, without an edge being told: the first read after a subscription, the return
+   * of a chip. For consumers that watch.
+   */
+  observed?(handle: LineHandle, level: number): void;
+  /** The line's direction or owner changed, by whomever; told after the change, at most once a change. */
+  changed?(handle: LineHandle): void;
 }
 
 /**
@@ -37,7 +44,10 @@ export class LineHandle {
   readonly consumer: LineConsumer;
   /** The consumer's own number of the line. */
   readonly index: number;
-  readonly access: Access;
+  access: Access = 'write';
+  role: Role = 'any';
+  /** Debounce period of this consumer's own; undefined = the line's. */
+  #ownDebounceMs: number | undefined;
   readonly interrupt = new Interrupt();
   /** Direction that this consumer set; 0 while it did not. */
   direction = DIRECTION_NONE;
@@ -47,11 +57,28 @@ export class LineHandle {
   #heldValue = -1;
   #closed = false;
 
-  constructor(line: Line, consumer: LineConsumer, index: number, access: Access) {
+  constructor(line: Line, consumer: LineConsumer, index: number, options: OpenOptions) {
     this.line = line;
     this.consumer = consumer;
     this.index = index;
+    this.configure(options);
+  }
+
+  /** How long a level must be stable until this consumer is told of it, in milliseconds; 0 = at once. */
+  get debounceMs(): number {
+    return this.#ownDebounceMs ?? this.line.settings.debounceMs;
+  }
+
+  /** Changes rights and debounce in place: a changed configuration disturbs nobody who does not need to be. */
+  configure({ access = 'write', role = 'any', debounceMs }: OpenOptions): void {
     this.access = access;
+    this.role = role;
+    this.#ownDebounceMs = debounceMs;
+  }
+
+  /** Whether this consumer uses the line as an input: nobody else may make it an output then. */
+  get usesInput(): boolean {
+    return this.direction === DIRECTION_IN || this.interrupt.type !== IRQ_NONE;
   }
 
   getDirection(done: Completion, token: number): void {
@@ -64,7 +91,7 @@ export class LineHandle {
 
   /** Whether this consumer may drive the line now. */
   #refusal(): number {
-    if (this.access === 'read') return RESULT_REFUSED;
+    if (this.access === 'read' || this.role === 'input') return RESULT_REFUSED;
     const owner = this.line.owner;
     if (owner !== null && owner !== this) return RESULT_BUSY;
     for (const other of this.line.handles) {
@@ -89,6 +116,17 @@ export class LineHandle {
     done.complete(token, RESULT_OK, 0);
   }
 
+  /** Makes the line an output of this level (the value first, then the direction), or sets the output that it is. */
+  drive(level: number, done: Completion, token: number): void {
+    if ((level !== 0 && level !== 1) || this.line.direction === DIRECTION_OUT)
+      return this.setValue(level, done, token);
+    const held = this.#heldValue;
+    this.#heldValue = level;
+    this.setDirection(DIRECTION_OUT, done, token);
+    // Refused: nothing of it may come out with a later direction.
+    if (this.#heldValue === level) this.#heldValue = held;
+  }
+
   setDirection(direction: number, done: Completion, token: number): void {
     const line = this.line;
     switch (direction) {
@@ -105,6 +143,7 @@ export class LineHandle {
         return line.lines.makeOutput(this, held, done, token);
       }
       case DIRECTION_IN: {
+        if (this.role === 'output') return done.complete(token, RESULT_REFUSED, 0);
         // To end an output is to drive: for its owner, and where there is none for those who may become it.
         const refusal = line.direction === DIRECTION_OUT ? this.#refusal() : RESULT_OK;
         if (line.owner !== null && line.owner !== this) return done.complete(token, RESULT_BUSY, 0);
@@ -137,6 +176,7 @@ export class LineHandle {
       line.lines.refreshSubscription(line);
       return done.complete(token, RESULT_OK, 0);
     }
+    if (this.role === 'output') return done.complete(token, RESULT_REFUSED, 0);
     if (line.owner !== null || line.direction === DIRECTION_OUT)
       return done.complete(token, RESULT_INVALID, 0);
     // A change without going through none is a driver's fault; the same type again changes nothing.
@@ -167,6 +207,19 @@ export class LineHandle {
 
   #disable(): void {
     if (this.interrupt.disable()) this.consumer.disarmed?.(this);
+  }
+
+  /** Gives an output up; RESULT_OK when it was not ours. */
+  release(done: Completion, token: number): void {
+    if (this.line.owner === this) this.#discard();
+    done.complete(token, RESULT_OK, 0);
+  }
+
+  /** The consumer is away and may come back: its interrupt is off, its held value forgotten; what it owns stays its own. */
+  suspend(): void {
+    this.#disable();
+    this.#heldValue = -1;
+    this.line.lines.refreshSubscription(this.line);
   }
 
   #release(): void {

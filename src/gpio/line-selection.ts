@@ -1,16 +1,34 @@
 import type { ChipLines } from './chip-lines.ts';
 import type { Line } from './line.ts';
-import type { Access } from './line-handle.ts';
+import type { Access, Role } from './line-settings.ts';
 
 /** What a configuration says of the lines of an exported device. */
 export type LineSelector =
   | string
-  | { readonly line: string; readonly name?: string | undefined; readonly access?: Access };
+  | {
+      readonly line: string;
+      readonly name?: string | undefined;
+      readonly access?: Access | undefined;
+      readonly role?: Role | undefined;
+      readonly debounceMs?: number | undefined;
+    };
 
 export interface SelectedLine {
   readonly line: Line;
   readonly name: string;
   readonly access: Access;
+  readonly role: Role;
+  /** undefined = the line's own. */
+  readonly debounceMs: number | undefined;
+  /** Index of the selector that took the line. */
+  readonly selector: number;
+}
+
+export interface SelectionOptions {
+  /** A selector that matches nothing is no fault. */
+  readonly mayBeEmpty?: boolean;
+  /** Within what names must be unique; default: the whole device. */
+  readonly uniqueNames?: 'device' | 'chip';
 }
 
 /** A selector selects nothing, or the selection cannot be one device. */
@@ -66,20 +84,21 @@ function matches(pattern: string, line: Line): boolean {
  * order of chips and offsets.
  * @throws LineSelectionError when a selector matches nothing, renames several lines, or two lines get one name (virtio 1.2,
  * section 5.18.6.1: names are unique in a device)
- * @param mayBeEmpty a selector that matches nothing is no fault
  */
 export function selectLines(
   chips: readonly ChipLines[],
   selectors: readonly LineSelector[],
-  mayBeEmpty = false,
+  { mayBeEmpty = false, uniqueNames = 'device' }: SelectionOptions = {},
 ): SelectedLine[] {
-  const selected = new Map<Line, SelectedLine & { readonly selector: number }>();
+  const selected = new Map<Line, SelectedLine>();
   const all = chips.flatMap((chip) => chip.lines);
   selectors.forEach((selector, at) => {
     const {
       line: pattern,
       name,
-      access,
+      access = 'write',
+      role = 'any',
+      debounceMs,
     } = typeof selector === 'string' ? { line: selector } : { ...selector };
     const found = all.filter((line) => matches(pattern, line));
     if (found.length === 0 && !mayBeEmpty) {
@@ -94,12 +113,13 @@ export function selectLines(
     }
     for (const line of found) {
       if (!selected.has(line))
-        selected.set(line, { line, name: name ?? line.name, access: access ?? 'write', selector: at });
+        selected.set(line, { line, name: name ?? line.name, access, role, debounceMs, selector: at });
     }
   });
   const names = new Map<string, Line>();
   for (const { line, name, selector } of selected.values()) {
-    const other = names.get(name);
+    const key = uniqueNames === 'chip' ? `${line.lines.name}/${name}` : name;
+    const other = names.get(key);
     if (name !== '' && other !== undefined) {
       throw new LineSelectionError(
         selector,
@@ -107,9 +127,9 @@ export function selectLines(
         `names are unique in a device: rename one with { line: ${line.path}, name: … }`,
       );
     }
-    names.set(name, line);
+    names.set(key, line);
   }
-  return [...selected.values()].map(({ line, name, access }) => ({ line, name, access }));
+  return [...selected.values()];
 }
 
 function whatThereIs(pattern: string, chips: readonly ChipLines[]): string {

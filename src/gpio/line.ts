@@ -9,6 +9,7 @@ import {
 } from './chip.ts';
 import type { ChipLines } from './chip-lines.ts';
 import type { LineHandle } from './line-handle.ts';
+import { DEFAULT_LINE_SETTINGS, type LineSettings } from './line-settings.ts';
 import type { LocalEdge } from './local-edge.ts';
 
 /** How long an event may be on its way: far more than a chip takes, far less than edges that a person could tell apart. */
@@ -22,6 +23,10 @@ export class Line {
   readonly lines: ChipLines;
   readonly offset: number;
   readonly name: string;
+  /** Policy, for all consumers; a changed configuration assigns new ones. */
+  settings: LineSettings = DEFAULT_LINE_SETTINGS;
+  /** Level changes told of, since the start. */
+  edges = 0;
   /** Everybody who has the line open. Replaced, never changed: consumers come and go while an edge is told of. */
   handles: readonly LineHandle[] = [];
   /** Who may drive it: the consumer that made it an output; null while nobody does. */
@@ -62,6 +67,11 @@ export class Line {
     this.name = name;
   }
 
+  /** Name of the consumer that owns it as an output; null while nobody does. */
+  get ownerName(): string | null {
+    return this.owner?.consumer.name ?? null;
+  }
+
   /** `chip/line`, as in configuration and messages. */
   get path(): string {
     return `${this.lines.name}/${this.name === '' ? `#${this.offset}` : this.name}`;
@@ -95,8 +105,7 @@ export class Line {
   /** Whether a consumer other than `except` uses the line as an input. */
   isInputOfOthers(except: LineHandle): boolean {
     for (const handle of this.handles) {
-      if (handle !== except && (handle.direction === DIRECTION_IN || handle.interrupt.type !== IRQ_NONE))
-        return true;
+      if (handle !== except && handle.usesInput) return true;
     }
     return false;
   }
@@ -191,6 +200,7 @@ export class Line {
     const changed = this.level !== level;
     this.level = level;
     if (!changed) return;
+    this.edges++;
     const handles = this.handles;
     for (let i = 0; i < handles.length; i++) {
       const handle = handles[i] as LineHandle;
@@ -207,6 +217,7 @@ export class Line {
   }
 
   #deliver(level: number, edge: Edge): void {
+    this.edges++;
     this.level = level;
     const handles = this.handles;
     for (let i = 0; i < handles.length; i++) {

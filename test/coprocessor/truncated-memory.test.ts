@@ -156,7 +156,7 @@ describe('the service of a chip whose memory is truncated', () => {
     const hub = new ChipLines(await VirtioGpioChip.open(vdev, options), 'through');
     closers.push(() => hub.chip.close());
     const reasons: string[] = [];
-    hub.onAvailability = (available, reason) => reasons.push(`${available}: ${reason}`);
+    hub.onAvailability((available, reason) => reasons.push(`${available}: ${reason}`));
     const other = new ChipLines(new SimulatedChip('sim', 4));
     const served = new ServedDevice([hub, other], poller);
     const guest = await served.connect();

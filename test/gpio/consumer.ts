@@ -1,6 +1,7 @@
 import type { Completion, Edge } from '../../src/gpio/chip.ts';
 import type { ChipLines } from '../../src/gpio/chip-lines.ts';
-import type { Access, LineConsumer, LineHandle } from '../../src/gpio/line-handle.ts';
+import type { LineConsumer, LineHandle } from '../../src/gpio/line-handle.ts';
+import type { OpenOptions } from '../../src/gpio/line-settings.ts';
 
 /** Takes the outcomes of operations: `[result, value]`, in the order in which they came. */
 export class Outcomes implements Completion {
@@ -29,9 +30,9 @@ export class TestConsumer implements LineConsumer {
   rearms = false;
   onInterrupt: () => void = () => {};
 
-  constructor(lines: ChipLines, offset: number, name = 'guest', access: Access = 'write') {
+  constructor(lines: ChipLines, offset: number, name = 'guest', options: OpenOptions = {}) {
     this.name = name;
-    this.handle = lines.open(offset, this, 0, access);
+    this.handle = lines.open(offset, this, 0, options);
   }
 
   interrupt(handle: LineHandle): void {

@@ -225,7 +225,7 @@ describe('the subscription southbound', () => {
 
   it('comes back for watchers when an output becomes an input again', () => {
     const { lines, chip, settle, drive } = scripted(true);
-    const [log, guest] = [new TestConsumer(lines, 0, 'log', 'read'), new TestConsumer(lines, 0)];
+    const [log, guest] = [new TestConsumer(lines, 0, 'log', { access: 'read' }), new TestConsumer(lines, 0)];
     log.handle.watch(true);
     settle();
     guest.setDirection(1);
@@ -246,7 +246,7 @@ describe('the subscription southbound', () => {
     const { lines, chip, settle } = scripted(true);
     const consumer = new TestConsumer(lines, 0);
     const seen: string[] = [];
-    lines.onAvailability = (available, reason) => seen.push(`${available} ${reason}`);
+    lines.onAvailability((available, reason) => seen.push(`${available} ${reason}`));
     consumer.setIrqType(3);
     settle();
     consumer.outcomes.take();

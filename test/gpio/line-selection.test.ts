@@ -19,12 +19,14 @@ function chips() {
 
 /** `chip/offset` of what is selected. */
 function selected(selectors: LineSelector[], mayBeEmpty = false): string[] {
-  return selectLines(chips(), selectors, mayBeEmpty).map(({ line }) => `${line.lines.name}/${line.offset}`);
+  return selectLines(chips(), selectors, { mayBeEmpty }).map(
+    ({ line }) => `${line.lines.name}/${line.offset}`,
+  );
 }
 
 function fault(selectors: LineSelector[], mayBeEmpty = false): LineSelectionError {
   try {
-    selectLines(chips(), selectors, mayBeEmpty);
+    selectLines(chips(), selectors, { mayBeEmpty });
   } catch (error) {
     if (error instanceof LineSelectionError) return error;
   }
@@ -81,7 +83,7 @@ describe('selectLines', () => {
 
   it('unless it may', () => {
     expect(selected(['nowhere/x', 'hub/door'], true)).toEqual(['hub/0']);
-    expect(selectLines([], ['*'], true)).toEqual([]);
+    expect(selectLines([], ['*'], { mayBeEmpty: true })).toEqual([]);
   });
 
   it('a name for several lines is an error', () => {

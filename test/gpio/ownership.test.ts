@@ -6,14 +6,14 @@ import {
   RESULT_OK,
   RESULT_REFUSED,
 } from '../../src/gpio/chip.ts';
-import type { Access } from '../../src/gpio/line-handle.ts';
+import type { Access } from '../../src/gpio/line-settings.ts';
 import { BENCHES, scripted } from './bench.ts';
 import { TestConsumer } from './consumer.ts';
 
 describe.each(BENCHES)('who may drive, on %s', (_name, make) => {
   function consumers(...accesses: Access[]) {
     const bench = make();
-    const list = accesses.map((access, i) => new TestConsumer(bench.lines, 0, `vm${i}`, access));
+    const list = accesses.map((access, i) => new TestConsumer(bench.lines, 0, `vm${i}`, { access }));
     const result = (consumer: TestConsumer, operation: (consumer: TestConsumer) => void) => {
       operation(consumer);
       bench.settle();

@@ -43,7 +43,7 @@ class World {
   constructor(streams: boolean) {
     this.bench = scripted(streams, 2);
     const { lines } = this.bench;
-    this.log = new TestConsumer(lines, 0, 'log', 'read');
+    this.log = new TestConsumer(lines, 0, 'log', { access: 'read' });
     this.log.handle.watch(true);
     this.bench.settle();
     nowMs += 1000;

@@ -65,7 +65,7 @@ describe('an output that nobody owns, of which one consumer has owner access', (
     ['none', DIRECTION_NONE],
   ])('is not made %s by another', (_what, direction) => {
     const { lines, chip, settle } = scripted(true);
-    const owner = new TestConsumer(lines, 0, 'o', 'owner');
+    const owner = new TestConsumer(lines, 0, 'o', { access: 'owner' });
     const other = new TestConsumer(lines, 0, 'w');
     owner.setDirection(DIRECTION_OUT);
     settle();

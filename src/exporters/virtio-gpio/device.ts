@@ -71,8 +71,8 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
     this.#poller = options.poller;
     this.pollUs = options.pollUs;
     this.#onLog = options.onLog;
-    this.#handles = options.lines.map(({ line, access }, index) =>
-      line.lines.open(line.offset, this, index, access),
+    this.#handles = options.lines.map((selected, index) =>
+      selected.line.lines.open(selected.line.offset, this, index, selected),
     );
     this.#chips = [...new Set(options.lines.map(({ line }) => line.lines.chip))];
     const names = encodeNames(options.lines.map(({ name }) => name));
