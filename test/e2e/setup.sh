@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares everything that test/e2e needs and that npm cannot give: Debian packages, QEMU 10, two guest kernels.
+# Prepares everything that test/e2e needs and that npm cannot give: Debian packages, a broker, QEMU 10, two guest kernels.
 # Runs as often as one likes: it does only what is missing, and takes about a second when nothing is.
 #
 # Root installs the Debian packages; anybody else is told the command that does. All the rest goes to a cache outside
@@ -12,9 +12,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rproc-gpio/e2e
 codename=bookworm
 
-# The guest's tools, the initramfs, the firmware's compiler, the kernels' source and what building them takes.
+# The guest's tools, the initramfs, the firmware's compiler, MQTT clients, what makes certificates, the kernels' source and
+# what building them takes. None of them starts a service.
 packages=(
   gpiod busybox-static cpio gzip
+  mosquitto-clients openssl
   gcc-arm-none-eabi gcc make libc6-dev
   linux-source-6.1 flex bison bc libelf-dev xz-utils
   seabios
@@ -116,10 +118,9 @@ Install qemu-system-arm and qemu-system-x86 of version 10 or later in another wa
   rm -rf "$work"
 }
 
-qemu_libraries() {
-  # First alternative of each dependency, without its version. Libraries only: the rest is data for devices we do not use.
-  tr ',' '\n' <"$cache/qemu-10/depends" | sed -E 's/^ +//; s/[ |(].*//; s/:any$//' | grep -E '^lib' | sort -u
-}
+# The libraries among the dependencies of unpacked packages (their Depends fields on standard input): the first alternative
+# of each, without its version. The rest is data and programs that we do not use.
+libraries() { tr ',' '\n' | sed -E 's/^ +//; s/[ |(].*//; s/:any$//' | grep -E '^lib' | sort -u; }
 
 prepare_qemu() {
   local system_arm system_x86
@@ -139,13 +140,52 @@ prepare_qemu() {
     major=$(qemu_major "$binary" || true)
     if [[ -z $major ]]; then
       local libraries
-      mapfile -t libraries < <(qemu_libraries)
+      mapfile -t libraries < <(libraries <"$cache/qemu-10/depends")
       require_packages "${libraries[@]}"
       major=$(qemu_major "$binary" || true)
     fi
     [[ -n $major ]] || die "$binary does not start: $(ldd "$binary" 2>&1 | grep 'not found' || "$binary" --version 2>&1)"
     ((major >= 10)) || die "$binary is version $major; 10 or later is needed. Remove $cache/qemu-10 and run this again"
   done
+}
+
+# ---- Mosquitto, unpacked rather than installed: its package starts a broker on port 1883, now and at each boot, which nobody
+# asked for who wants to run our tests. One that is installed already is used; it is started by the tests on ports of their own.
+
+fetch_mosquitto() {
+  local work
+  say "fetching mosquitto"
+  work=$(mktemp -d "$cache/mosquitto.XXXXXX")
+  temporary+=("$work")
+  mkdir "$work/debs" "$work/root"
+  # As elsewhere: the machine's package lists may be older than the archive, or not there at all.
+  if ! (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User= download mosquitto >&2); then
+    ((EUID == 0)) || die "apt-get download mosquitto failed; run this as root, then this script again:
+  apt-get update"
+    apt-get -qq update >&2
+    (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User= download mosquitto >&2)
+  fi
+  dpkg -x "$work"/debs/mosquitto_*.deb "$work/root"
+  dpkg-deb -f "$work"/debs/mosquitto_*.deb Depends >"$work/root/depends"
+  rm -rf "$cache/mosquitto"
+  mv -T "$work/root" "$cache/mosquitto"
+  rm -rf "$work"
+}
+
+mosquitto_starts() { ! ldd "$mosquitto" 2>&1 | grep -q 'not found'; }
+
+prepare_mosquitto() {
+  # /usr/sbin is not in everybody's PATH.
+  mosquitto=$(PATH=$PATH:/usr/sbin command -v mosquitto || true)
+  [[ -z $mosquitto ]] || return 0
+  [[ -e $cache/mosquitto/depends ]] || fetch_mosquitto
+  mosquitto=$cache/mosquitto/usr/sbin/mosquitto
+  if ! mosquitto_starts; then
+    local needed
+    mapfile -t needed < <(libraries <"$cache/mosquitto/depends")
+    require_packages "${needed[@]}"
+  fi
+  mosquitto_starts || die "$mosquitto does not start: $(ldd "$mosquitto" 2>&1 | grep 'not found')"
 }
 
 # ---- Guest kernels. Debian's have no gpio-virtio, so they are built from Debian's source package with our configurations.
@@ -209,6 +249,7 @@ grep -qE "^(VERSION_CODENAME=$codename)\$" /etc/os-release ||
   say "note: written for Debian $codename; package names and versions may differ on $(. /etc/os-release && echo "$PRETTY_NAME")"
 
 require_packages "${packages[@]}"
+prepare_mosquitto
 build_kernel um "$here/um.config" linux
 prepare_qemu
 build_kernel x86_64 "$here/x86.config" vmlinux
@@ -219,6 +260,7 @@ X86_KERNEL=$(kernel_path x86_64 "$here/x86.config")
 QEMU_ARM=$qemu_arm
 QEMU_X86=$qemu_x86
 QEMU_DATA=$qemu_data
+MOSQUITTO=$mosquitto
 ENV
 mv "$cache/lab.env.new" "$cache/lab.env"
 say "ready ($cache/lab.env)"

@@ -23,6 +23,8 @@ export interface Prerequisites {
   readonly qemuX86: string;
   /** `-L` arguments that an unpacked QEMU needs to find its ROMs; empty for an installed one. */
   readonly qemuDataArguments: readonly string[];
+  /** The broker; `mosquitto_passwd` lies in the bin folder beside its own. */
+  readonly mosquitto: string;
 }
 
 const SETUP = 'bash test/e2e/setup.sh';
@@ -55,6 +57,7 @@ export function prerequisites(): Prerequisites {
       .split(':')
       .filter((folder) => folder !== '')
       .flatMap((folder) => ['-L', folder]),
+    mosquitto: pathOf('MOSQUITTO'),
   };
 }
 
