@@ -171,7 +171,8 @@ export interface ServiceStatus {
   readonly chips: readonly ChipStatus[];
   readonly exports: readonly ExportStatus[];
   readonly mqtt: MqttStatus | null;
-  readonly control: ControlStatus | null;
+  /** Of the socket that tells it: the control server adds it. */
+  readonly control?: ControlStatus;
   /** Lines that somebody owns as outputs, as `CHIP/NAME`. */
   readonly owners: readonly { readonly line: string; readonly owner: string }[];
 }
