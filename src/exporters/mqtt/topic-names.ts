@@ -27,7 +27,7 @@ export function topicFault(text: string): string | null {
   if (text.startsWith('/')) return 'begins with "/", which makes an empty level';
   if (text.endsWith('/')) return 'ends with "/", which makes an empty level';
   if (text.includes('//')) return 'holds "//", which makes an empty level';
-  if (!text.isWellFormed()) return 'holds half of a surrogate pair, which is no character';
+  if (/\p{Cs}/u.test(text)) return 'holds half of a surrogate pair, which is no character';
   const control = /\p{Cc}/u.exec(text);
   if (control !== null) return `holds the control character ${codePoint(control[0])}, which brokers refuse`;
   const nonCharacter = /\p{Noncharacter_Code_Point}/u.exec(text);
