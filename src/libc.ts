@@ -13,6 +13,10 @@ const SCHED_FIFO = 1;
 /** What is started from here (threads, the firmware's process) gets the ordinary policy back. */
 const SCHED_RESET_ON_FORK = 0x4000_0000;
 
+/** asm-generic/ioctl.h: where a request's number holds the size of its structure. */
+const IOC_SIZE_SHIFT = 16;
+const IOC_SIZE_MASK = 0x3fff;
+
 /** The calling thread, for sched_setscheduler(2). */
 const SELF = 0;
 
@@ -31,6 +35,7 @@ export class LibcError extends Error {
 }
 
 interface CLibrary {
+  ioctl(fd: number, request: number, argument: Buffer): number;
   mlock(address: number, sizeBytes: number): number;
   munlockall(): number;
   sched_setscheduler(pid: number, policy: number, parameters: Buffer): number;
@@ -64,6 +69,8 @@ function load(): Loaded {
     const ffi = require('ffi-napi') as Ffi;
     const ref = require('ref-napi') as Ref;
     const library = ffi.Library(null, {
+      // Declared with `...` in C; on every Linux that Node runs on a pointer is passed there as anywhere else.
+      ioctl: ['int', ['int', 'ulong', 'pointer']],
       mlock: ['int', ['size_t', 'size_t']],
       munlockall: ['int', []],
       sched_setscheduler: ['int', ['int', 'int', 'pointer']],
@@ -96,6 +103,38 @@ export function probe():
   } catch (error) {
     return { available: false, reason: (error as Error).message };
   }
+}
+
+/**
+ * ioctl(2) with a structure, which the kernel reads, or fills, or both.
+ *
+ * @param request the request's number with the structure's size in it (`_IOWR` of asm-generic/ioctl.h)
+ * @param argument the structure; as long as the number says
+ * @param tried what it is for, for the message: `read the level of line 3`
+ * @param advice what to do about an errno, by its name
+ * @returns what the kernel returned, 0 mostly
+ * @throws LibcError with the errno's name; `EINVAL` also for an argument of another size, before the kernel would write
+ * beyond its end; `ERR_FFI_UNAVAILABLE`, `ERR_WORKER_THREAD`
+ */
+export function ioctl(
+  fd: number,
+  request: number,
+  argument: Uint8Array,
+  tried: string,
+  advice: Readonly<Record<string, string>> = {},
+): number {
+  const sizeBytes = (request >>> IOC_SIZE_SHIFT) & IOC_SIZE_MASK;
+  if (argument.length !== sizeBytes) {
+    throw new LibcError(
+      'EINVAL',
+      `${tried}: ioctl 0x${request.toString(16)} takes ${sizeBytes} bytes, not ${argument.length}`,
+    );
+  }
+  const { library, errno } = load();
+  const pointer = Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength);
+  const result = library.ioctl(fd, request, pointer);
+  if (result < 0) throw libcError(errno(), tried, advice);
+  return result;
 }
 
 interface MemoryRange {

@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { LibcError, probe, setRealtimePriority } from '../src/libc.ts';
+import { ioctl, LibcError, probe, setRealtimePriority } from '../src/libc.ts';
+import { createPipe } from '../src/native.ts';
 
 const execute = promisify(execFile);
 /** sched.h */
@@ -84,6 +86,54 @@ describe('probe', () => {
       reason: 'the C library can be called from the main thread only',
     });
     await worker.terminate();
+  });
+});
+
+describe('ioctl', () => {
+  /** asm-generic/ioctl.h: _IOR('T', 0x30, unsigned int), the number of a terminal's pseudo-terminal. */
+  const TIOCGPTN = 0x80045430;
+  /** linux/fs.h: _IOR('f', 1, long), a file's attributes. */
+  const FS_IOC_GETFLAGS = 0x80086601;
+
+  it('gives the kernel a structure to fill', () => {
+    const fd = openSync('/dev/ptmx', 'r+');
+    try {
+      const number = new Uint8Array(6).fill(0xff);
+      expect(ioctl(fd, TIOCGPTN, number.subarray(1, 5), 'ask for the number')).toBe(0);
+      // Where it was asked to, and nowhere else.
+      expect(number[0]).toBe(0xff);
+      expect(number[5]).toBe(0xff);
+      expect(new DataView(number.buffer).getUint32(1, true)).toBeLessThan(0x10000);
+    } finally {
+      closeSync(fd);
+    }
+  });
+
+  it('says what was tried, what the kernel answered and what to do', () => {
+    const [readFd, writeFd] = createPipe();
+    try {
+      const call = () =>
+        ioctl(readFd, FS_IOC_GETFLAGS, new Uint8Array(8), 'ask a pipe', { ENOTTY: 'ask a file' });
+      expect(call).toThrow(
+        expect.objectContaining({
+          name: 'LibcError',
+          code: 'ENOTTY',
+          message: 'ask a pipe: inappropriate ioctl for device (ENOTTY); ask a file',
+        }),
+      );
+    } finally {
+      closeSync(readFd);
+      closeSync(writeFd);
+    }
+    expect(() => ioctl(1 << 20, TIOCGPTN, new Uint8Array(4), 'ask nobody')).toThrow(
+      expect.objectContaining({ code: 'EBADF' }),
+    );
+  });
+
+  it.each([3, 5, 0])('does not let the kernel write to %d bytes where it would write 4', (sizeBytes) => {
+    expect(() => ioctl(0, TIOCGPTN, new Uint8Array(sizeBytes), 'ask')).toThrow(
+      `ask: ioctl 0x80045430 takes 4 bytes, not ${sizeBytes}`,
+    );
   });
 });
 
