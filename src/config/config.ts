@@ -3,13 +3,20 @@ import { dirname, resolve } from 'node:path';
 import { ConfigError, type ConfigFault } from './config-error.ts';
 import { crossCheck } from './cross-checks.ts';
 import { faultsOfIssues } from './issue-faults.ts';
-import { type Config, type CoprocessorConfig, configSchema, type MemorySource } from './schema.ts';
+import {
+  type Config,
+  type CoprocessorConfig,
+  configSchema,
+  type MemorySource,
+  type MqttConfig,
+} from './schema.ts';
 import { parseYaml } from './yaml-source.ts';
 
 export { ConfigError } from './config-error.ts';
 export type {
   ChipConfig,
   Config,
+  ControlConfig,
   CoprocessorConfig,
   DoorbellConfig,
   ExecConfig,
@@ -17,6 +24,7 @@ export type {
   ExportLineConfig,
   LogConfig,
   MemorySource,
+  MqttConfig,
   ResourceTableSource,
 } from './schema.ts';
 export { configJsonSchema } from './schema.ts';
@@ -67,8 +75,38 @@ function resolvePaths(config: Config, folder: string): Config {
   return {
     ...config,
     coprocessors: mapValues(config.coprocessors, (coprocessor) => resolveCoprocessor(coprocessor, folder)),
+    chips: mapValues(config.chips, (chip) =>
+      chip.type === 'gpiochip' ? { ...chip, path: resolveGpiochip(folder, chip.path) } : chip,
+    ),
     exports: mapValues(config.exports, (device) => ({ ...device, socket: resolve(folder, device.socket) })),
+    control: resolveKeys(config.control, ['socket'], folder),
+    ...(config.mqtt === undefined ? {} : { mqtt: resolveMqtt(config.mqtt, folder) }),
   };
+}
+
+/** Resolves the paths at some keys of a map, where they are given. */
+function resolveKeys<Section extends object>(
+  section: Section,
+  keys: readonly (keyof Section)[],
+  folder: string,
+): Section {
+  const resolved = { ...section };
+  for (const key of keys) {
+    const path = section[key];
+    if (typeof path === 'string') resolved[key] = resolve(folder, path) as Section[typeof key];
+  }
+  return resolved;
+}
+
+function resolveMqtt(mqtt: MqttConfig, folder: string): MqttConfig {
+  const { username, password, tls } = mqtt;
+  const resolved = { ...mqtt };
+  if (typeof username === 'object' && 'file' in username)
+    resolved.username = resolveKeys(username, ['file'], folder);
+  if (password !== undefined && 'file' in password)
+    resolved.password = resolveKeys(password, ['file'], folder);
+  if (tls !== undefined) resolved.tls = resolveKeys(tls, ['ca', 'cert', 'key'], folder);
+  return resolved;
 }
 
 function resolveCoprocessor(coprocessor: CoprocessorConfig, folder: string): CoprocessorConfig {
@@ -81,7 +119,7 @@ function resolveCoprocessor(coprocessor: CoprocessorConfig, folder: string): Cop
   };
   if (doorbell.type === 'socket') resolved.doorbell = { ...doorbell, path: resolve(folder, doorbell.path) };
   if (doorbell.type === 'uio')
-    resolved.doorbell = { ...doorbell, device: resolveUio(folder, doorbell.device) };
+    resolved.doorbell = { ...doorbell, device: resolveDevice(folder, doorbell.device) };
   if (exec !== undefined) {
     const [program, ...args] = exec.command;
     // Without a slash it is a program of PATH, as a shell takes it.
@@ -94,12 +132,17 @@ function resolveCoprocessor(coprocessor: CoprocessorConfig, folder: string): Cop
 
 function resolveMemory(source: MemorySource, folder: string): MemorySource {
   if (source.type === 'file') return { ...source, path: resolve(folder, source.path) };
-  if (source.type === 'uio') return { ...source, device: resolveUio(folder, source.device) };
+  if (source.type === 'uio') return { ...source, device: resolveDevice(folder, source.device) };
   return source;
 }
 
+/** `gpiochip0` is the name of a device, not of a file in the folder. */
+function resolveGpiochip(folder: string, path: string): string {
+  return path.includes('/') ? resolve(folder, path) : `/dev/${path}`;
+}
+
 /** `uio0` is the name of a device, not of a file in the folder. */
-function resolveUio(folder: string, device: string): string {
+function resolveDevice(folder: string, device: string): string {
   return device.includes('/') ? resolve(folder, device) : device;
 }
 

@@ -1,12 +1,11 @@
-import { matchesGlob } from '../gpio/line-selection.ts';
+import { checkLines } from './check-lines.ts';
+import { checkMqtt } from './check-mqtt.ts';
+import { checkSocketPath, checkSockets } from './check-sockets.ts';
 import type { ConfigFault, ConfigPath } from './config-error.ts';
-import { isGlob, isSingleLine, type LineSelector, parseLineSelector } from './line-selector.ts';
-import type { ChipConfig, Config, CoprocessorConfig } from './schema.ts';
+import type { Report } from './report.ts';
+import type { Config, CoprocessorConfig } from './schema.ts';
 import { suggest } from './suggestion.ts';
 import { faultAt, type YamlSource } from './yaml-source.ts';
-
-/** `sun_path` of unix(7), less the NUL at its end. */
-const MAX_SOCKET_PATH_BYTES = 107;
 
 /** What the schema cannot say: rules between keys. Whether a co-processor's line exists is known only at run time. */
 export function crossCheck(config: Config, source: YamlSource): ConfigFault[] {
@@ -18,14 +17,11 @@ export function crossCheck(config: Config, source: YamlSource): ConfigFault[] {
     checkCoprocessor(['coprocessors', name], coprocessor, report);
   }
   checkChips(config, report);
-  checkExports(config, report);
-  config.log.lines.forEach((line, index) => {
-    checkSelector(line, ['log', 'lines', index], config.chips, report);
-  });
+  checkLines(config, report);
+  checkSockets(config, report);
+  if (config.mqtt !== undefined) checkMqtt(config.mqtt, report);
   return faults;
 }
-
-type Report = (path: ConfigPath, wrong: string, right: string, at?: 'key' | 'value') => void;
 
 function checkCoprocessor(path: ConfigPath, coprocessor: CoprocessorConfig, report: Report): void {
   const { memory, doorbell, exec, resourceTable } = coprocessor;
@@ -109,11 +105,25 @@ function checkMemory(path: ConfigPath, { memory, exec }: CoprocessorConfig, repo
 
 function checkChips({ chips, coprocessors }: Config, report: Report): void {
   const chipOfVdev = new Map<string, string>();
+  const chipOfDevice = new Map<string, string>();
+  const checkDevice = (path: string, name: string): void => {
+    const other = chipOfDevice.get(path);
+    chipOfDevice.set(path, other ?? name);
+    if (other === undefined) return;
+    report(
+      ['chips', name, 'path'],
+      `${path} is chip "${other}" already`,
+      'give every chip a device of its own',
+    );
+  };
   if (Object.keys(chips).length === 0) {
     report(['chips'], 'is empty', 'expected at least one chip, such as sim: { type: sim, lines: 32 }');
   }
   for (const [name, chip] of Object.entries(chips)) {
-    if (chip.type === 'sim') continue;
+    if (chip.type !== 'coprocessor') {
+      if (chip.type === 'gpiochip') checkDevice(chip.path, name);
+      continue;
+    }
     if (!Object.hasOwn(coprocessors, chip.coprocessor)) {
       const right = suggest(chip.coprocessor, Object.keys(coprocessors), 'co-processors');
       report(['chips', name, 'coprocessor'], `no co-processor is named "${chip.coprocessor}"`, right);
@@ -132,107 +142,6 @@ function checkChips({ chips, coprocessors }: Config, report: Report): void {
       );
     }
   }
-}
-
-function checkExports({ chips, exports }: Config, report: Report): void {
-  const exportOfSocket = new Map<string, string>();
-  const ownerOfLine = new Map<string, string>();
-  for (const [name, { socket, lines }] of Object.entries(exports)) {
-    const path: ConfigPath = ['exports', name];
-    checkSocketPath([...path, 'socket'], socket, report);
-    const other = exportOfSocket.get(socket);
-    if (other === undefined) {
-      exportOfSocket.set(socket, name);
-    } else {
-      report(
-        [...path, 'socket'],
-        `${socket} is the socket of "${other}" already`,
-        'give every export a socket of its own',
-      );
-    }
-
-    const indexOfLine = new Map<string, number>();
-    const indexOfName = new Map<string, number>();
-    lines.forEach(({ line, name: newName, access }, index) => {
-      const linePath = [...path, 'lines', index];
-      const selector = checkSelector(line, linePath, chips, report);
-      if (newName !== undefined) {
-        if (!isSingleLine(selector)) {
-          report(
-            [...linePath, 'name'],
-            `is one name for all lines of "${line}"`,
-            'rename lines one by one, without "*" and "?"',
-          );
-        }
-        const before = indexOfName.get(newName);
-        if (before !== undefined) {
-          report(
-            [...linePath, 'name'],
-            `lines[${before}] has the name "${newName}" already`,
-            'choose another name',
-          );
-        }
-        indexOfName.set(newName, index);
-      }
-      if (!isSingleLine(selector)) return;
-      const before = indexOfLine.get(line);
-      if (before !== undefined) {
-        report(linePath, `lines[${before}] is "${line}" already`, 'export a line once in a device');
-      }
-      indexOfLine.set(line, index);
-      if (access !== 'owner') return;
-      const owner = ownerOfLine.get(line);
-      if (owner !== undefined && owner !== name) {
-        report(
-          [...linePath, 'access'],
-          `"${line}" is owned by "${owner}" already`,
-          'give a line one owner; the others take read',
-        );
-      }
-      ownerOfLine.set(line, name);
-    });
-  }
-}
-
-/** Checks that a selector can mean something, and takes it apart. */
-function checkSelector(text: string, path: ConfigPath, chips: Config['chips'], report: Report): LineSelector {
-  const selector = parseLineSelector(text)!;
-  const matching = Object.entries(chips).filter(([name]) => matchesGlob(selector.chip, name));
-  const hasChips = Object.keys(chips).length > 0;
-  if (matching.length === 0 && hasChips) {
-    const wrong = `"${text}" names no chip`;
-    report(path, wrong, suggest(selector.chip, Object.keys(chips), 'chips'));
-  } else if (hasChips && !matching.some(([, chip]) => mayHaveLine(chip, selector))) {
-    const [name, chip] = matching[0]!;
-    const count = chip.type === 'sim' ? chip.lines : 0;
-    const last = count - 1;
-    const range = count === 1 ? 'the line sim0 (#0)' : `the lines sim0 (#0) to sim${last} (#${last})`;
-    report(path, `"${text}" is no line`, `"${name}" has ${range}`);
-  }
-  return selector;
-}
-
-function mayHaveLine(chip: ChipConfig, { line, offset }: LineSelector): boolean {
-  if (chip.type !== 'sim') return true;
-  if (offset !== undefined) return offset < chip.lines;
-  if (line === undefined) return false;
-  if (isGlob(line)) {
-    return Array.from({ length: chip.lines }, (_, index) => `sim${index}`).some((name) =>
-      matchesGlob(line, name),
-    );
-  }
-  const [, digits] = /^sim(0|[1-9]\d{0,4})$/.exec(line) ?? [];
-  return digits !== undefined && Number(digits) < chip.lines;
-}
-
-function checkSocketPath(path: ConfigPath, socket: string, report: Report): void {
-  const sizeBytes = Buffer.byteLength(socket);
-  if (sizeBytes <= MAX_SOCKET_PATH_BYTES) return;
-  report(
-    path,
-    `${socket} has ${sizeBytes} bytes`,
-    `expected at most ${MAX_SOCKET_PATH_BYTES} bytes, the limit for Unix sockets`,
-  );
 }
 
 interface AddressRange {

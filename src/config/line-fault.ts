@@ -8,6 +8,12 @@ import { faultAt, parseYaml } from './yaml-source.ts';
  * @param file the configuration file, as it was read
  * @param path of the value at fault
  */
-export function configErrorAt(file: string, path: ConfigPath, wrong: string, right: string): ConfigError {
-  return new ConfigError(file, faultAt(parseYaml(readFileSync(file, 'utf8')), path, 'value', wrong, right));
+export function configErrorAt(
+  file: string,
+  path: ConfigPath,
+  wrong: string,
+  right: string,
+  at: 'key' | 'value' = 'value',
+): ConfigError {
+  return new ConfigError(file, faultAt(parseYaml(readFileSync(file, 'utf8')), path, at, wrong, right));
 }

@@ -43,8 +43,8 @@ const CASES: [string, string, string, string][] = [
   [
     'a key of a later issue',
     'exports:',
-    'mqtt: {}\nexports:',
-    '13:1: mqtt: unknown key; known keys: coprocessors, chips, exports, log',
+    'metrics: {}\nexports:',
+    '13:1: metrics: unknown key; known keys: coprocessors, chips, exports, mqtt, control, log',
   ],
   [
     'a missing key, at the map that lacks it',
@@ -116,7 +116,7 @@ const CASES: [string, string, string, string][] = [
     'an unknown type of chip',
     'type: sim',
     'type: simulated',
-    '12:16: chips.sim.type: is "simulated"; expected "sim", or none for a chip of a co-processor',
+    '12:16: chips.sim.type: is "simulated"; expected "gpiochip", "sim", or none for a chip of a co-processor',
   ],
   [
     'a bad name',
@@ -194,7 +194,7 @@ const CASES: [string, string, string, string][] = [
     'one line twice in a device',
     "'hub/*', sim/sim0",
     'sim/sim0, sim/sim0',
-    '16:23: exports.vm1.lines[1]: lines[0] is "sim/sim0" already; export a line once in a device',
+    '16:23: exports.vm1.lines[1]: lines[0] is "sim/sim0" already; list a line once',
   ],
   [
     'two exports on one socket',
@@ -206,7 +206,109 @@ const CASES: [string, string, string, string][] = [
     'two owners of one line',
     "    lines: ['hub/*', sim/sim0]",
     '    lines: [{ line: sim/sim0, access: owner }]\n  vm2: { socket: b, lines: [{ line: sim/sim0, access: owner }] }',
-    '17:55: exports.vm2.lines[0].access: "sim/sim0" is owned by "vm1" already; give a line one owner; the others take read',
+    '17:29: exports.vm2.lines[0]: "sim/sim0" is owned by export "vm1" already; give a line one owner; the others take access: read',
+  ],
+  [
+    'a driver besides an owner',
+    "    lines: ['hub/*', sim/sim0]",
+    "    lines: [{ line: hub/LED, access: owner }]\n  vm2: { socket: b, lines: ['hub/*'] }",
+    '17:29: exports.vm2.lines[0]: "hub/*" includes "hub/LED": "hub/LED" is owned by export "vm1", and may only be read here; put { line: hub/LED, access: read } before it',
+  ],
+  [
+    'a driver on MQTT besides an owner',
+    "    lines: ['hub/*', sim/sim0]",
+    "    lines: [{ line: sim/sim0, access: owner }]\nmqtt: { broker: embedded, lines: ['hub/*', '*'] }",
+    '17:44: mqtt.lines[1]: "*" includes "sim/sim0": "sim/sim0" is owned by export "vm1", and may only be read here; put { line: sim/sim0, access: read } before it',
+  ],
+  [
+    'an output that is never driven',
+    'sim/sim0]',
+    '{ line: sim/sim0, access: read, role: output }]',
+    '16:60: exports.vm1.lines[1].role: is "output" with access "read"; an output that is never driven: leave one of them out',
+  ],
+  [
+    'an owner that never drives',
+    'sim/sim0]',
+    '{ line: sim/sim0, access: owner, role: input }]',
+    '16:61: exports.vm1.lines[1].role: is "input" with access "owner"; an owner is who may drive the line: leave one of them out',
+  ],
+  [
+    'settings of a line that a simulated chip does not have',
+    'lines: 4 }',
+    'lines: 4, lineSettings: { sim4: { activeLow: true } } }',
+    '12:47: chips.sim.lineSettings.sim4: "sim4" is no line; "sim" has the lines sim0 (#0) to sim3 (#3)',
+  ],
+  [
+    'an unknown policy',
+    'lines: 4 }',
+    'lines: 4, lineSettings: { sim0: { onRelease: off } } }',
+    '12:66: chips.sim.lineSettings.sim0.onRelease: is "off"; expected one of keep, input, low, high',
+  ],
+  [
+    'one device as two chips',
+    '  sim: {',
+    '  a: { type: gpiochip, path: gpiochip0 }\n  b: { type: gpiochip, path: /dev/gpiochip0 }\n  sim: {',
+    '13:30: chips.b.path: /dev/gpiochip0 is chip "a" already; give every chip a device of its own',
+  ],
+  [
+    'the control socket where a guest connects',
+    'exports:',
+    'control: { socket: vm1.sock }\nexports:',
+    '13:20: control.socket: /etc/vm1.sock is the socket of "vm1" already; give every export a socket of its own',
+  ],
+  [
+    'a broker that is no URL',
+    'exports:',
+    'mqtt: { broker: localhost:1883 }\nexports:',
+    '13:17: mqtt.broker: is "localhost:1883"; expected embedded, or a URL such as mqtt://127.0.0.1:1883, mqtts://, ws:// or wss://',
+  ],
+  [
+    'a password in the URL, which is not repeated',
+    'exports:',
+    'mqtt: { broker: "mqtt://me:hush@host" }\nexports:',
+    '13:17: mqtt.broker: holds a user name or password; use username and password: { file: PATH } or { env: NAME }',
+  ],
+  [
+    'a password in the file, which is not repeated',
+    'exports:',
+    'mqtt: { broker: "mqtt://host", username: me, password: hush }\nexports:',
+    '13:56: mqtt.password: ',
+  ],
+  [
+    'a password without a user',
+    'exports:',
+    'mqtt: { broker: "mqtt://host", password: { env: X } }\nexports:',
+    '13:32: mqtt.password: is given without a user name; add username',
+  ],
+  [
+    'certificates without TLS',
+    'exports:',
+    'mqtt: { broker: "mqtt://host", tls: { ca: a } }\nexports:',
+    "13:32: mqtt.tls: is given, but the broker's URL is mqtt://; use mqtts:// or wss://",
+  ],
+  [
+    'a certificate without its key',
+    'exports:',
+    'mqtt: { broker: "mqtts://host", tls: { cert: a } }\nexports:',
+    '13:40: mqtt.tls.cert: is given without key; a client certificate needs both',
+  ],
+  [
+    'a port besides a URL',
+    'exports:',
+    'mqtt: { broker: "mqtt://host", port: 1883 }\nexports:',
+    '13:32: mqtt.port: is for the embedded broker; leave it out, and put it into the URL of the broker',
+  ],
+  [
+    'pauses that shrink',
+    'exports:',
+    'mqtt: { broker: embedded, retry: { minMs: 5000, maxMs: 1000 } }\nexports:',
+    '13:56: mqtt.retry.maxMs: is 1000; expected at least minMs, 5000',
+  ],
+  [
+    'a device class without Home Assistant',
+    'exports:',
+    'mqtt: { broker: embedded, lines: [{ line: hub/LID, deviceClass: opening }] }\nexports:',
+    '13:52: mqtt.lines[0].deviceClass: is given without homeAssistant; add homeAssistant: {} or leave it out',
   ],
   [
     'a socket path that is too long',
@@ -316,6 +418,19 @@ const CASES: [string, string, string, string][] = [
 ];
 
 describe('ConfigError', () => {
+  it.each([
+    ['a+b', '+'],
+    ['a#b', '#'],
+    ['"a\\0b"', 'NUL'],
+    ['a/b', '/'],
+    ['"a//b"', '/'],
+  ])('refuses %s as a gateway in topics', (gateway, reason) => {
+    const text = `${GOOD}mqtt: { broker: embedded, gateway: ${gateway} }\n`;
+    const { message } = errorOf(text);
+    expect(message).toMatch(/^\/etc\/a\.yaml:17:36: mqtt\.gateway: is /);
+    expect(message).toContain(reason);
+  });
+
   it('is not thrown for the text that the cases are made from', () => {
     expect(Object.keys(parseConfig(GOOD, '/etc/a.yaml').exports)).toEqual(['vm1']);
   });
@@ -342,7 +457,7 @@ describe('ConfigError', () => {
     ['# nothing\n', '1:1: the file is empty; '],
     [
       '[]',
-      '1:1: the document is an empty list; expected a map with the keys coprocessors, chips, exports, log',
+      '1:1: the document is an empty list; expected a map with the keys coprocessors, chips, exports, mqtt, control, log',
     ],
     ['5', '1:1: the document is 5; expected a map'],
     ['exports: {}', '1:1: chips: is missing; expected a map from names to chips'],

@@ -34,16 +34,36 @@ const FULL = `coprocessors:
     exec: { command: [qemu-system-arm, -M, lm3s6965evb] }
 chips:
   hub: { coprocessor: hub }
-  board: { type: coprocessor, coprocessor: board, vdev: 1, reads: through }
+  board:
+    type: coprocessor
+    coprocessor: board
+    vdev: 1
+    reads: through
+    lineSettings: { '*': { onRelease: input }, '#3': { debounceMs: 5, activeLow: true } }
+  soc: { type: gpiochip, path: gpiochip0, lineSettings: { RELAY: { initial: low } } }
+  other: { type: gpiochip, path: ./dev/gpiochip1 }
   sim: { type: sim, lines: 32 }
 exports:
   vm1:
     socket: vm1.sock
     lines:
       - 'hub/*'
-      - { line: 'hub/#13', name: imu, access: read }
+      - { line: 'hub/#13', name: imu, access: read, role: input, debounceMs: 20 }
       - sim/sim31
-  vm2: { socket: /run/vm2.sock, protocol: virtio-gpio, pollUs: 0, lines: ['*'] }
+  vm2: { socket: /run/vm2.sock, protocol: virtio-gpio, pollUs: 0, reconnectGraceMs: 0, lines: ['*'] }
+mqtt:
+  broker: mqtts://broker.example:8883
+  gateway: north
+  protocolVersion: 3.1.1
+  username: gateway
+  password: { file: secrets/mqtt }
+  tls: { ca: ca.pem, cert: /tls/cert.pem, key: /tls/key.pem }
+  topics: { event: { qos: 1 } }
+  homeAssistant: {}
+  lines:
+    - { line: 'hub/LID', name: lid, access: read, role: input, deviceClass: opening }
+    - hub/*
+control: { socket: control.sock, group: gpio, access: read }
 log: { level: debug, lines: [] }
 `;
 
@@ -93,43 +113,87 @@ describe('parseConfig', () => {
     expect(config.coprocessors.qemu?.doorbell).toEqual({ type: 'socket', path: '/etc/rproc/db.sock' });
     expect(config.coprocessors.qemu?.exec?.command[0]).toBe('qemu-system-arm');
     expect(config.chips).toEqual({
-      hub: { type: 'coprocessor', coprocessor: 'hub', vdev: 0 },
-      board: { type: 'coprocessor', coprocessor: 'board', vdev: 1, reads: 'through' },
-      sim: { type: 'sim', lines: 32 },
+      hub: { type: 'coprocessor', coprocessor: 'hub', vdev: 0, lineSettings: {} },
+      board: {
+        type: 'coprocessor',
+        coprocessor: 'board',
+        vdev: 1,
+        reads: 'through',
+        lineSettings: { '*': { onRelease: 'input' }, '#3': { debounceMs: 5, activeLow: true } },
+      },
+      sim: { type: 'sim', lines: 32, lineSettings: {} },
+      soc: { type: 'gpiochip', path: '/dev/gpiochip0', lineSettings: { RELAY: { initial: 'low' } } },
+      other: { type: 'gpiochip', path: '/etc/rproc/dev/gpiochip1', lineSettings: {} },
     });
     expect(config.exports).toEqual({
       vm1: {
         socket: '/etc/rproc/vm1.sock',
         protocol: 'virtio-gpio',
         pollUs: 50,
+        reconnectGraceMs: 2000,
         lines: [
-          { line: 'hub/*', access: 'write' },
-          { line: 'hub/#13', name: 'imu', access: 'read' },
-          { line: 'sim/sim31', access: 'write' },
+          { line: 'hub/*', access: 'write', role: 'any' },
+          { line: 'hub/#13', name: 'imu', access: 'read', role: 'input', debounceMs: 20 },
+          { line: 'sim/sim31', access: 'write', role: 'any' },
         ],
       },
       vm2: {
         socket: '/run/vm2.sock',
         protocol: 'virtio-gpio',
         pollUs: 0,
-        lines: [{ line: '*', access: 'write' }],
+        reconnectGraceMs: 0,
+        lines: [{ line: '*', access: 'write', role: 'any' }],
       },
     });
     expect(config.log).toEqual({ level: 'debug', lines: [] });
+    expect(config.control).toEqual({
+      enabled: true,
+      socket: '/etc/rproc/control.sock',
+      group: 'gpio',
+      access: 'read',
+    });
+    expect(config.mqtt).toEqual({
+      broker: 'mqtts://broker.example:8883',
+      baseTopic: 'rproc-gpio',
+      gateway: 'north',
+      protocolVersion: '3.1.1',
+      username: 'gateway',
+      password: { file: '/etc/rproc/secrets/mqtt' },
+      tls: { ca: '/etc/rproc/ca.pem', cert: '/tls/cert.pem', key: '/tls/key.pem' },
+      keepaliveSeconds: 60,
+      connectTimeoutMs: 10_000,
+      retry: { minMs: 500, maxMs: 30_000 },
+      topics: {
+        status: { qos: 1, retain: true },
+        state: { qos: 1, retain: true },
+        direction: { qos: 1, retain: true },
+        event: { qos: 1, retain: false },
+        result: { qos: 0, retain: false },
+        diagnostics: { qos: 0, retain: true },
+        commandQos: 1,
+      },
+      eventQueueLimit: 10_000,
+      homeAssistant: { discoveryPrefix: 'homeassistant' },
+      lines: [
+        { line: 'hub/LID', name: 'lid', access: 'read', role: 'input', deviceClass: 'opening' },
+        { line: 'hub/*', access: 'write', role: 'any' },
+      ],
+    });
   });
 
   it('needs no more than a chip', () => {
     expect(parseConfig('chips: { sim: { type: sim, lines: 2 } }', 'a.yaml')).toEqual({
       coprocessors: {},
-      chips: { sim: { type: 'sim', lines: 2 } },
+      chips: { sim: { type: 'sim', lines: 2, lineSettings: {} } },
       exports: {},
+      control: { enabled: true, access: 'write' },
       log: { level: 'info', lines: ['*'] },
     });
   });
 
   it('allows a few aliases, and a byte order mark', () => {
     const { chips } = parseConfig('\uFEFFchips: { a: &sim { type: sim, lines: 2 }, b: *sim }', 'a.yaml');
-    expect(chips.b).toEqual({ type: 'sim', lines: 2 });
+    expect(chips.b).toEqual({ type: 'sim', lines: 2, lineSettings: {} });
   });
 
   it.each([
@@ -211,7 +275,7 @@ describe('loadConfig', () => {
   it('reads a file of the largest size, and refuses a larger one', () => {
     const chips = 'chips: { sim: { type: sim, lines: 2 } }\n#';
     const largest = chips.padEnd(MAX_CONFIG_SIZE_BYTES, '.');
-    expect(loadConfig(fileOf(largest)).chips.sim).toEqual({ type: 'sim', lines: 2 });
+    expect(loadConfig(fileOf(largest)).chips.sim).toEqual({ type: 'sim', lines: 2, lineSettings: {} });
     const error = errorOf(() => loadConfig(fileOf(`${largest}.`)));
     expect(error.message).toBe(
       `${join(folder, 'a.yaml')}: the file is too large; expected at most 1048576 bytes of YAML`,
@@ -230,7 +294,7 @@ describe('loadConfig', () => {
     const shell = 'printf %s "$2" | "$0" --import tsx --input-type=module -e "$1"';
     const yaml = 'chips: { a: { type: sim, lines: 2 } }';
     const output = execFileSync('sh', ['-c', shell, process.execPath, script, yaml]);
-    expect(JSON.parse(output.toString())).toEqual({ a: { type: 'sim', lines: 2 } });
+    expect(JSON.parse(output.toString())).toEqual({ a: { type: 'sim', lines: 2, lineSettings: {} } });
   });
 
   it('says what cannot be read', () => {
