@@ -55,15 +55,20 @@ function params(
   return fields(required, optional, true);
 }
 
-const chipOrLines = params({}, { chip: chipName, lines: references });
+/** All lines, those of one chip, or the named ones. */
+function chipOrLines(optional: Readonly<Record<string, Check>> = {}): Check {
+  const check = params({}, { chip: chipName, lines: references, ...optional });
+  return (value) => {
+    const fault = check(value);
+    if (fault !== null || !isObject(value)) return fault;
+    if (!Object.hasOwn(value, 'chip') || !Object.hasOwn(value, 'lines')) return null;
+    return { path: '', text: 'has both chip and lines, should have one of them' };
+  };
+}
 
 const PARAMS: Readonly<Record<ControlMethod, Check>> = {
   chips: params({}),
-  lines: (value) => {
-    const fault = chipOrLines(value);
-    if (fault !== null || Object.keys(value as object).length < 2) return fault;
-    return { path: '', text: 'has both chip and lines, should have one of them' };
-  },
+  lines: chipOrLines(),
   get: params({ lines: references }),
   set: params({
     values: list(params({ line: reference, level }), 'values', 1, MAX_REQUEST_LINES),
@@ -72,7 +77,7 @@ const PARAMS: Readonly<Record<ControlMethod, Check>> = {
   pulse: params({ lines: references, level, durationMs: count(1, MAX_PULSE_MS) }),
   release: params({ lines: references }),
   direction: params({ lines: references, direction: oneOf('in', 'out', 'none') }),
-  watch: params({}, { lines: references, edges: oneOf('both', 'rising', 'falling') }),
+  watch: chipOrLines({ edges: oneOf('both', 'rising', 'falling') }),
   unwatch: params({ subscription: anyCount }),
   status: params({}),
   reload: params({}),

@@ -217,9 +217,9 @@ export interface ControlMethods {
     params: { readonly lines: LineReferences; readonly direction: 'in' | 'out' | 'none' };
     result: readonly LineOutcome[];
   };
-  /** Without lines: all there are. */
+  /** All lines there are, those of one chip, or the named ones. */
   readonly watch: {
-    params: { readonly lines?: LineReferences; readonly edges?: EdgeChoice };
+    params: { readonly chip?: string; readonly lines?: LineReferences; readonly edges?: EdgeChoice };
     result: { readonly subscription: number; readonly lines: readonly LineInfo[] };
   };
   readonly unwatch: { params: { readonly subscription: number }; result: Record<never, never> };
