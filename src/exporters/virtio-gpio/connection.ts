@@ -78,7 +78,7 @@ export interface ConnectionOptions {
   readonly onClosed: () => void;
 }
 
-/** One front-end: its messages, its memory, its vrings. Its end is a reset of the device. */
+/** One front-end: its messages, its memory, its vrings. With it, the device's rings and interrupts end. */
 export class VhostUserConnection {
   readonly #channel: MessageChannel;
   readonly #device: VirtioGpioDevice;
@@ -378,7 +378,7 @@ export class VhostUserConnection {
     this.#device.onBroken = null;
     this.#device.hasLostMemory = null;
     this.#unwatchMemory();
-    this.#device.reset();
+    this.#device.suspend();
     this.#memory.close();
     if (this.#backendFd >= 0) closeSync(this.#backendFd);
     this.#backendFd = -1;

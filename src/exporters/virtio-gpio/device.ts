@@ -46,7 +46,8 @@ export interface VirtioGpioDeviceOptions {
 export class VirtioGpioDevice implements LineConsumer, Pollable {
   readonly name: string;
   readonly config: Uint8Array;
-  readonly pollUs: number;
+  /** Settable: the poller looks at it each time. */
+  pollUs: number;
   readonly counters: DeviceCounters;
   readonly #handles: readonly LineHandle[];
   readonly #chips: readonly Chip[];
@@ -131,11 +132,29 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
 
   /** Device reset: all of this guest's claims end. */
   reset(): void {
+    this.#restart();
+    for (const handle of this.#handles) handle.reset();
+    this.#flush();
+  }
+
+  /** The front-end has gone and may come back: interrupts end, outputs stay this guest's until {@link reset}. */
+  suspend(): void {
+    this.#restart();
+    for (const handle of this.#handles) handle.suspend();
+    this.#flush();
+  }
+
+  #restart(): void {
     this.#needsReset = false;
     this.#events.reset();
     const { queue } = this.#requests;
     if (queue !== null) this.#requests.setQueue(queue);
-    for (const handle of this.#handles) handle.reset();
+  }
+
+  /** Changes rights and debounce periods of the same lines, in place. */
+  configure(lines: readonly SelectedLine[]): void {
+    for (const [index, { access, role, debounceMs }] of lines.entries())
+      this.#handles[index]?.configure({ access, role, debounceMs });
     this.#flush();
   }
 

@@ -18,6 +18,8 @@ const EINVAL = 22;
 export interface VhostUserServerOptions {
   readonly device: VirtioGpioDevice;
   readonly onLog: Log;
+  /** How long outputs stay with a guest whose front-end has gone; default 0. */
+  readonly reconnectGraceMs?: number;
   /** Called when the front-end has gone. */
   readonly onDisconnected?: () => void;
 }
@@ -41,8 +43,12 @@ function describeListenError(path: string, error: unknown): unknown {
 /** Serves one exported device: a Unix socket, one front-end at a time, as often as it comes back. */
 export class VhostUserServer {
   readonly device: VirtioGpioDevice;
+  /** Settable: counts from the next disconnection. */
+  reconnectGraceMs: number;
   readonly #onLog: Log;
   readonly #onDisconnected: () => void;
+  /** Runs while outputs wait for their guest to come back. */
+  #grace: NodeJS.Timeout | null = null;
   #path: string | null = null;
   #listenFd = -1;
   #poll: PollHandle | null = null;
@@ -50,12 +56,18 @@ export class VhostUserServer {
 
   constructor(options: VhostUserServerOptions) {
     this.device = options.device;
+    this.reconnectGraceMs = options.reconnectGraceMs ?? 0;
     this.#onLog = options.onLog;
     this.#onDisconnected = options.onDisconnected ?? (() => {});
   }
 
   get connected(): boolean {
     return this.#connection !== null;
+  }
+
+  /** virtio features that the connected guest's driver accepted; 0 without one. */
+  get features(): bigint {
+    return this.#connection?.features ?? 0n;
   }
 
   /**
@@ -118,15 +130,31 @@ export class VhostUserServer {
 
   #connect(fd: number): void {
     this.#onLog('info', `${this.device.name}: front-end connected`);
+    this.#endGrace();
     this.#connection = new VhostUserConnection({
       fd,
       device: this.device,
       onLog: this.#onLog,
       onClosed: () => {
         this.#connection = null;
+        this.#beginGrace();
         this.#onDisconnected();
       },
     });
+  }
+
+  #beginGrace(): void {
+    this.#endGrace();
+    if (this.reconnectGraceMs === 0) return this.device.reset();
+    this.#grace = setTimeout(() => {
+      this.#grace = null;
+      this.device.reset();
+    }, this.reconnectGraceMs);
+  }
+
+  #endGrace(): void {
+    if (this.#grace !== null) clearTimeout(this.#grace);
+    this.#grace = null;
   }
 
   /** Ends the connection, removes the socket, closes the device; idempotent. */
@@ -144,6 +172,7 @@ export class VhostUserServer {
     }
     this.#path = null;
     this.#connection?.close();
+    this.#endGrace();
     this.device.close();
   }
 }

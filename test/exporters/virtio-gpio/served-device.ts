@@ -36,6 +36,7 @@ export interface ServedOptions {
   readonly lines?: readonly LineSelector[];
   readonly name?: string;
   readonly pollUs?: number;
+  readonly reconnectGraceMs?: number;
 }
 
 /** A device of this process that listens on a socket. Closed after the test. */
@@ -47,13 +48,13 @@ export class ServedDevice {
   readonly log: string[] = [];
 
   constructor(chips: readonly ChipLines[], poller: Poller, options: ServedOptions = {}) {
-    const { name = 'vm1', pollUs = 0 } = options;
+    const { name = 'vm1', pollUs = 0, reconnectGraceMs = 0 } = options;
     const onLog = (level: string, message: string): void => {
       this.log.push(`${level}: ${message}`);
     };
     const lines = selectLines(chips, options.lines ?? ['*']);
     this.device = new VirtioGpioDevice({ name, lines, poller, pollUs, onLog });
-    this.server = new VhostUserServer({ device: this.device, onLog });
+    this.server = new VhostUserServer({ device: this.device, reconnectGraceMs, onLog });
     this.socketPath = join(scratchFolder(), 'guest.sock');
     this.server.listen(this.socketPath);
     onTestFinished(() => this.server.close());
