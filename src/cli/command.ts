@@ -1,7 +1,12 @@
+/** Takes text. `written` is told when it is out, or why it cannot be. */
+export interface TextSink {
+  write(text: string, written?: (error?: Error | null) => void): unknown;
+}
+
 /** Where a command writes; the process's own streams, or a buffer in a test. */
 export interface CommandIo {
-  readonly stdout: { write(text: string): void };
-  readonly stderr: { write(text: string): void };
+  readonly stdout: TextSink;
+  readonly stderr: TextSink;
 }
 
 /** One subcommand of `rproc-gpio`. Every command module exports one as `command`. */

@@ -1,27 +1,44 @@
 import { readFileSync } from 'node:fs';
 import { type Command, type CommandIo, UsageError } from './command.ts';
 
-/** Loaded when they are called: `config check` needs no addon. */
-const COMMANDS: Readonly<
-  Record<string, { readonly summary: string; load(): Promise<{ readonly command: Command }> }>
-> = {
-  serve: { summary: 'run the service as configured', load: () => import('./serve.ts') },
+interface Entry {
+  readonly summary: string;
+  /** Runs until it is told to end: then it ends, also when nobody reads what it printed. */
+  readonly isService?: true;
+  load(): Promise<{ readonly command: Command }>;
+}
+
+/** Loaded when they are called: `config check` needs no addon, and a command in a script nothing but a socket. */
+const COMMANDS: Readonly<Record<string, Entry>> = {
+  serve: { summary: 'run the service as configured', isService: true, load: () => import('./serve.ts') },
   demo: {
     summary: 'run the service with a simulated sensor hub; needs no file',
+    isService: true,
     load: () => import('./demo.ts'),
   },
   'vhost-user-gpio': {
     summary: 'serve one chip to one guest, as a vhost-user back-end',
+    isService: true,
     load: () => import('./vhost-user-gpio.ts'),
   },
   config: { summary: 'check a configuration file, or print its schema', load: () => import('./config.ts') },
   inspect: { summary: 'show the resource table of a firmware file', load: () => import('./inspect.ts') },
+  detect: { summary: 'list the chips of the running service', load: () => import('./detect.ts') },
+  info: { summary: 'show direction, settings and users of lines', load: () => import('./info.ts') },
+  get: { summary: 'read levels of lines', load: () => import('./get.ts') },
+  set: { summary: 'drive lines', load: () => import('./set.ts') },
+  toggle: { summary: 'invert lines', load: () => import('./toggle.ts') },
+  pulse: { summary: 'drive lines for a time', load: () => import('./pulse.ts') },
+  release: { summary: 'give driven lines up', load: () => import('./release.ts') },
+  mon: { summary: 'print level changes as they come', load: () => import('./mon.ts') },
+  status: { summary: 'show co-processors, guests, MQTT and owners', load: () => import('./status.ts') },
+  reload: { summary: 'apply the changed configuration file', load: () => import('./reload.ts') },
+  completion: { summary: "print a shell's completion script", load: () => import('./completion.ts') },
 };
 
 const USAGE = `usage: rproc-gpio COMMAND [options]
 
-Offers the GPIO lines of a co-processor to guests, as a virtio-gpio device over
-vhost-user.
+Offers the GPIO lines of a co-processor to guests, to MQTT and to a shell.
 
 ${Object.entries(COMMANDS)
   .map(([name, { summary }]) => `  ${name.padEnd(17)}${summary}`)
@@ -79,6 +96,14 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
   }
 }
 
+/** How long a service that ends waits for whoever reads its output. */
+const SERVICE_LAST_WORDS_MS = 1000;
+
+/** Resolves when everything is written: a pipe takes 64 KiB at once, and an exit forgets the rest. */
+function emptied(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()));
+}
+
 // A reader that goes away (`| head`) is no reason to stop serving.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
@@ -87,6 +112,14 @@ process.on('uncaughtException', (error) => {
   process.stderr.write(`rproc-gpio: internal error: ${error.stack ?? String(error)}\n`);
   process.exit(1);
 });
-process.exitCode = await main(process.argv.slice(2), { stdout: process.stdout, stderr: process.stderr });
+const args = process.argv.slice(2);
+process.exitCode = await main(args, { stdout: process.stdout, stderr: process.stderr });
+const written = Promise.all([process.stdout, process.stderr].map(emptied));
+const name = args[0] ?? '';
+if (Object.hasOwn(COMMANDS, name) && COMMANDS[name]?.isService === true) {
+  await Promise.race([written, new Promise((resolve) => setTimeout(resolve, SERVICE_LAST_WORDS_MS))]);
+} else {
+  await written;
+}
 // Whatever is still open has an owner that was closed; a signal must end the process now.
 process.exit();

@@ -1,0 +1,169 @@
+import type {
+  ChipStatus,
+  ControlStatus,
+  CoprocessorStatus,
+  ExportStatus,
+  MqttStatus,
+  ServiceStatus,
+} from '../wire/control.ts';
+import { visible } from './visible-text.ts';
+
+const WIDTH = 80;
+
+/** The state of the service for people: 80 columns, unless a path, name or reason is longer. */
+export function formatStatus(status: ServiceStatus, nowMs: number): string {
+  const { version, pid, startedAtMs, configFile, coprocessors, chips, exports, mqtt, control, owners } =
+    status;
+  const blocks = [
+    [
+      `rproc-gpio ${version}, process ${pid}, up ${formatUptime(nowMs - startedAtMs)}`,
+      `configuration: ${configFile === null ? 'built in' : visible(configFile)}`,
+    ],
+    formatCoprocessors(coprocessors),
+    formatChips(chips),
+    formatGuests(exports),
+    formatMqtt(mqtt),
+    formatOwners(owners),
+    formatControl(control ?? null),
+  ];
+  return blocks
+    .filter((block) => block.length > 0)
+    .map((block) => `${block.join('\n')}\n`)
+    .join('\n');
+}
+
+/** `45 s`, `12 min`, `3 h 20 min`, `5 d 3 h` */
+export function formatUptime(durationMs: number): string {
+  const seconds = Math.max(0, Math.floor(durationMs / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 24 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+function formatCoprocessors(coprocessors: readonly CoprocessorStatus[]): string[] {
+  if (coprocessors.length === 0) return [];
+  const rows = coprocessors.map(({ name, state }) => [name, state]);
+  return table(['CO-PROCESSOR', 'STATE'], rows, [], (index) => {
+    const { reason } = coprocessors[index] as CoprocessorStatus;
+    return reason === undefined ? [] : wrap(`reason: ${visible(reason)}`);
+  });
+}
+
+function formatChips(chips: readonly ChipStatus[]): string[] {
+  const rows = chips.map(({ name, lineCount, available, edges }) => [
+    name,
+    String(lineCount),
+    available ? 'available' : 'unavailable',
+    String(edges),
+  ]);
+  return table(['CHIP', 'LINES', 'STATE', 'EDGES'], rows, [1, 3], (index) => {
+    const { label, coprocessor, ambiguousEvents } = chips[index] as ChipStatus;
+    return [
+      ...wrap(`label: ${visible(label)}`),
+      ...(coprocessor === null ? [] : wrap(`co-processor: ${coprocessor}`)),
+      ...(ambiguousEvents === 0 ? [] : wrap(`ambiguous events: ${ambiguousEvents}`)),
+    ];
+  });
+}
+
+function formatGuests(exports: readonly ExportStatus[]): string[] {
+  const rows = exports.map(({ name, socket, lines, connected }) => [
+    name,
+    String(lines),
+    connected ? 'connected' : 'away',
+    socket,
+  ]);
+  return table(['GUEST', 'LINES', 'FRONT-END', 'SOCKET'], rows, [1], (index) => {
+    const { features, counters } = exports[index] as ExportStatus;
+    const { requests, errors, interrupts, invalidEvents, badChains } = counters;
+    const bad = Object.entries(badChains).map(([reason, count]) => `${reason} ${count}`);
+    return [
+      ...wrap(`features: ${features.length === 0 ? 'none yet' : features.join(' ')}`),
+      ...wrap(
+        `requests ${requests}, errors ${errors}, interrupts ${interrupts}, invalid events ${invalidEvents}`,
+      ),
+      ...(bad.length === 0 ? [] : wrap(`bad chains: ${bad.join(', ')}`)),
+    ];
+  });
+}
+
+function formatMqtt(mqtt: MqttStatus | null): string[] {
+  if (mqtt === null) return [];
+  const { broker, connected, reason, counters } = mqtt;
+  const state = connected
+    ? 'connected'
+    : `not connected${reason === undefined ? '' : `: ${visible(reason)}`}`;
+  const counts = [
+    `published ${counters.published}`,
+    `events dropped ${counters.eventsDropped}`,
+    `commands ${counters.commands}`,
+    `refused ${counters.refusedCommands}`,
+    `malformed ${counters.badCommands}`,
+    `retained ignored ${counters.ignoredRetained}`,
+    `reconnects ${counters.reconnects}`,
+  ];
+  return [`MQTT`, `  broker: ${visible(broker)}`, ...wrap(state), ...wrap(counts.join(', '))];
+}
+
+function formatOwners(owners: ServiceStatus['owners']): string[] {
+  if (owners.length === 0) return [];
+  return table(
+    ['OUTPUT', 'OWNER'],
+    owners.map(({ line, owner }) => [line, owner]),
+    [],
+  );
+}
+
+function formatControl(control: ControlStatus | null): string[] {
+  if (control === null) return [];
+  const { connections, counters } = control;
+  const counts = [
+    `connections ${connections}`,
+    `requests ${counters.requests}`,
+    `errors ${counters.errors}`,
+    `malformed ${counters.badRequests}`,
+    `turned away ${counters.refusedConnections}`,
+    `edges ${counters.edges}`,
+    `dropped ${counters.droppedEdges}`,
+  ];
+  return ['CONTROL SOCKET', ...wrap(counts.join(', '))];
+}
+
+/** A table with what `details` has for each row below it. Columns of `numeric` are aligned to the right. */
+function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  numeric: readonly number[],
+  details: (index: number) => readonly string[] = () => [],
+): string[] {
+  if (rows.length === 0) return [];
+  const shown = rows.map((row) => row.map(visible));
+  const widths = head.map((title, column) =>
+    Math.max(title.length, ...shown.map((row) => (row[column] ?? '').length)),
+  );
+  const format = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => {
+        const width = widths[column] as number;
+        return numeric.includes(column) ? cell.padStart(width) : cell.padEnd(width);
+      })
+      .join('  ')
+      .trimEnd();
+  return [format(head), ...shown.flatMap((row, index) => [format(row), ...details(index)])];
+}
+
+/** Indented lines of whole words. */
+function wrap(text: string): string[] {
+  const lines: string[] = [];
+  let line = ' ';
+  for (const word of text.split(' ')) {
+    if (line.length + 1 + word.length > WIDTH && line.trim() !== '') {
+      lines.push(line);
+      line = '   ';
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line];
+}

@@ -1,0 +1,11 @@
+/**
+ * A name as it can be printed: control characters, which firmware may have put there, become `\xNN`, so that no name moves
+ * the cursor of a terminal or begins a new line of output.
+ */
+export function visible(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
+    const digits = character.charCodeAt(0).toString(16);
+    return digits.length > 2 ? `\\u${digits}` : `\\x${digits.padStart(2, '0')}`;
+  });
+}
