@@ -1,0 +1,339 @@
+import type { Socket } from 'node:net';
+import { type ControlRequest, MAX_REQUEST_BYTES, MAX_REQUEST_LINES } from '../../wire/control.ts';
+import {
+  EDGES_END,
+  edgesBegin,
+  encodeDropped,
+  encodeEnded,
+  encodeError,
+  encodeGreeting,
+  encodeResult,
+} from '../../wire/control-reply.ts';
+import { ControlFault, decodeRequest } from '../../wire/control-request.ts';
+import { type EdgeSink, Subscription } from './control-line.ts';
+import type { ControlCounters } from './counters.ts';
+import { LineWork, lineInfo } from './line-work.ts';
+import { RequestSplitter } from './request-splitter.ts';
+import {
+  type Answer,
+  carryOut,
+  chosenLines,
+  failure,
+  isFailure,
+  type RequestContext,
+  type WatchRequest,
+} from './requests.ts';
+import type { Turns, TurnTaker } from './turns.ts';
+
+/** Requests of one connection under way; it is not read from while there are that many. */
+export const MAX_OUTSTANDING = 256;
+/** Of one connection. */
+export const MAX_SUBSCRIPTIONS = 64;
+/** Output that the client has not taken: then edges are dropped, and nothing is read. Replies are never dropped. */
+export const MAX_UNSENT_BYTES = 1024 * 1024;
+/** Edges go on when that little is left: a drop is told of once, not at every other edge. */
+const RESUME_UNSENT_BYTES = MAX_UNSENT_BYTES / 2;
+/** Edges in one message. */
+const MAX_BATCH_CHARACTERS = 32_768;
+
+export interface ConnectionOptions {
+  readonly socket: Socket;
+  readonly version: string;
+  readonly context: RequestContext;
+  readonly turns: Turns;
+  readonly counters: ControlCounters;
+  /** A fault of ours in a request. */
+  readonly onFault: (error: unknown) => void;
+  readonly onClosed: () => void;
+}
+
+/** One client. What it asks for goes on when it leaves; what it watches does not. */
+export class ControlConnection implements TurnTaker, EdgeSink {
+  readonly #options: ConnectionOptions;
+  readonly #socket: Socket;
+  readonly #splitter = new RequestSplitter();
+  readonly #subscriptions = new Map<number, Subscription>();
+  #lastSubscription = 0;
+  /** A request whose operations are being begun. The next one waits: requests of one client are begun in their order. */
+  #work: LineWork | null = null;
+  /** Requests that are not answered, and the lines that they are about. */
+  #outstanding = 0;
+  #outstandingLines = 0;
+  /** To be written at the end of the turn. ASCII: characters are bytes. */
+  #output = '';
+  /** The subscription whose batch of edges the output ends with; null for none. */
+  #batch: Subscription | null = null;
+  #batchBegin = 0;
+  /** Edges are being dropped, until the client has read. */
+  #isDropping = false;
+  /** The client will send no more. */
+  #inputEnded = false;
+  /** All is said. */
+  #isEnding = false;
+  #closed = false;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    const { socket, version } = options;
+    this.#socket = socket;
+    socket.on('data', (chunk: Buffer) => this.#received(chunk));
+    socket.on('end', () => {
+      this.#inputEnded = true;
+      options.turns.work(this);
+    });
+    // What ends a connection is told by 'close'.
+    socket.on('error', () => {});
+    socket.on('close', () => this.close());
+    this.#send(encodeGreeting(version));
+  }
+
+  #received(chunk: Buffer): void {
+    if (this.#inputEnded) return;
+    this.#splitter.push(chunk);
+    if (this.#splitter.bytes > MAX_REQUEST_BYTES) this.#socket.pause();
+    this.#options.turns.work(this);
+  }
+
+  get #unsentBytes(): number {
+    return this.#output.length + this.#socket.writableLength;
+  }
+
+  /** Whether the next request has to wait for answers to earlier ones, or for the client to take them. */
+  get #isBlocked(): boolean {
+    return (
+      this.#outstanding >= MAX_OUTSTANDING ||
+      this.#outstandingLines > MAX_REQUEST_LINES ||
+      this.#unsentBytes > MAX_UNSENT_BYTES
+    );
+  }
+
+  step(): boolean {
+    if (this.#work !== null) {
+      if (!this.#work.step()) this.#work = null;
+      return true;
+    }
+    if (this.#closed || this.#isEnding || this.#isBlocked) return false;
+    const line = this.#splitter.next();
+    if (line === null) return this.#inputTaken();
+    if (line === 'too long') {
+      const message = `a request has at most ${MAX_REQUEST_BYTES} bytes`;
+      this.#badRequest(new ControlFault(null, 'ERR_LIMIT', message));
+      // Where the next one begins is not known.
+      this.#inputEnded = true;
+      return true;
+    }
+    if (line === 'not UTF-8') {
+      this.#badRequest(new ControlFault(null, 'ERR_REQUEST', 'the request is not UTF-8'));
+      return true;
+    }
+    const request = decodeRequest(line.text);
+    if (request instanceof ControlFault) this.#badRequest(request);
+    else this.#begin(request);
+    return true;
+  }
+
+  /** Every line that came was taken. */
+  #inputTaken(): boolean {
+    if (!this.#inputEnded) {
+      this.#socket.resume();
+      return false;
+    }
+    if (this.#splitter.bytes > 0) {
+      this.#splitter.clear();
+      this.#badRequest(new ControlFault(null, 'ERR_REQUEST', 'the last request has no newline'));
+    }
+    if (this.#outstanding === 0) this.#end();
+    return false;
+  }
+
+  #badRequest(fault: ControlFault): void {
+    this.#options.counters.badRequests++;
+    this.#options.counters.errors++;
+    this.#send(encodeError(fault.id, fault));
+  }
+
+  #begin(request: ControlRequest): void {
+    const { counters, context, onFault } = this.#options;
+    counters.requests++;
+    this.#outstanding++;
+    let lineCount = 0;
+    let isAnswered = false;
+    const answered = (text: string): void => {
+      if (isAnswered) return;
+      isAnswered = true;
+      this.#outstanding--;
+      this.#outstandingLines -= lineCount;
+      this.#send(text);
+      // The next one may have waited for this one.
+      this.#options.turns.work(this);
+    };
+    const answer: Answer = {
+      result: (result) => answered(encodeResult(request.id, result)),
+      failure: (reason) => {
+        counters.errors++;
+        answered(encodeError(request.id, reason));
+      },
+    };
+    try {
+      let work: LineWork | null = null;
+      if (request.method === 'watch') work = this.#watch(request, answer);
+      else if (request.method === 'unwatch') this.#unwatch(request.params.subscription, answer);
+      else work = carryOut(context, request, answer);
+      if (work === null) return;
+      lineCount = work.lines.length;
+      this.#outstandingLines += lineCount;
+      this.#work = work;
+    } catch (error) {
+      onFault(error);
+      answer.failure(failure('ERR_FAILED', `internal error: ${String(error)}`));
+    }
+  }
+
+  #watch({ params }: WatchRequest, answer: Answer): LineWork | null {
+    const { context } = this.#options;
+    if (this.#subscriptions.size >= MAX_SUBSCRIPTIONS) {
+      answer.failure(failure('ERR_LIMIT', `a connection has at most ${MAX_SUBSCRIPTIONS} subscriptions`));
+      return null;
+    }
+    const chosen = chosenLines(context.index(), params);
+    if (isFailure(chosen)) {
+      answer.failure(chosen);
+      return null;
+    }
+    const lines = [...new Set(chosen)];
+    if (lines.length === 0) {
+      answer.failure(failure('ERR_LINE', 'there are no lines to watch'));
+      return null;
+    }
+    const subscription = new Subscription(++this.#lastSubscription, this, params.edges ?? 'both');
+    this.#subscriptions.set(subscription.id, subscription);
+    return new LineWork(
+      context.lines,
+      lines,
+      (operator, at, done) => {
+        const line = lines[at];
+        if (line !== undefined && !this.#closed) context.lines.subscribe(subscription, line);
+        // The chip answers a line's requests in their order: with this answer, it has taken the subscription.
+        operator.get(done);
+      },
+      () => {
+        answer.result({ subscription: subscription.id, lines: lines.map(lineInfo) });
+        subscription.active = true;
+        if (subscription.lines.size === 0) this.ended(subscription, 'the lines are gone');
+      },
+    );
+  }
+
+  #unwatch(id: number, answer: Answer): void {
+    const subscription = this.#subscriptions.get(id);
+    if (subscription === undefined) {
+      const ids = [...this.#subscriptions.keys()].join(', ') || 'none';
+      return answer.failure(failure('ERR_REQUEST', `there is no subscription ${id}; there are ${ids}`));
+    }
+    this.#tellDropped(subscription);
+    this.#forget(subscription);
+    answer.result({});
+  }
+
+  #forget(subscription: Subscription): void {
+    this.#subscriptions.delete(subscription.id);
+    this.#options.context.lines.unsubscribe(subscription);
+  }
+
+  edge(subscription: Subscription, text: string): void {
+    const { counters, turns } = this.#options;
+    if (this.#isDropping || this.#unsentBytes >= MAX_UNSENT_BYTES) {
+      this.#isDropping = true;
+      subscription.dropped++;
+      counters.droppedEdges++;
+      return;
+    }
+    if (this.#batch === subscription && this.#output.length - this.#batchBegin < MAX_BATCH_CHARACTERS) {
+      this.#output += `,${text}`;
+      return;
+    }
+    this.#endBatch();
+    this.#batchBegin = this.#output.length;
+    this.#output += edgesBegin(subscription.id) + text;
+    this.#batch = subscription;
+    turns.write(this);
+  }
+
+  ended(subscription: Subscription, reason: string): void {
+    // One that the client does not know of yet ends when it is told of it.
+    if (!subscription.active) return;
+    this.#tellDropped(subscription);
+    this.#forget(subscription);
+    this.#send(encodeEnded(subscription.id, reason));
+  }
+
+  #tellDropped(subscription: Subscription): void {
+    if (subscription.dropped === 0) return;
+    this.#send(encodeDropped(subscription.id, subscription.dropped));
+    subscription.dropped = 0;
+  }
+
+  #endBatch(): void {
+    if (this.#batch !== null) this.#output += EDGES_END;
+    this.#batch = null;
+  }
+
+  #send(text: string): void {
+    if (this.#closed || this.#isEnding) return;
+    this.#endBatch();
+    this.#output += text;
+    this.#options.turns.write(this);
+  }
+
+  flush(): void {
+    if (this.#closed || this.#output === '') return;
+    this.#endBatch();
+    const output = this.#output;
+    this.#output = '';
+    this.#socket.write(output, 'latin1', this.#onWritten);
+  }
+
+  /** The client, or the kernel for it, has taken something. */
+  readonly #onWritten = (): void => {
+    if (this.#closed || this.#unsentBytes > RESUME_UNSENT_BYTES) return;
+    if (this.#isDropping) {
+      this.#isDropping = false;
+      for (const subscription of this.#subscriptions.values()) this.#tellDropped(subscription);
+    }
+    if (this.#splitter.bytes > 0 || this.#inputEnded) this.#options.turns.work(this);
+  };
+
+  /** Says what is left to say, and ends. */
+  #end(): void {
+    this.#unsubscribeAll();
+    this.flush();
+    this.#isEnding = true;
+    this.#socket.end(() => this.#socket.destroy());
+  }
+
+  #unsubscribeAll(): void {
+    for (const subscription of this.#subscriptions.values())
+      this.#options.context.lines.unsubscribe(subscription);
+    this.#subscriptions.clear();
+  }
+
+  /** The service ends, with a last word. */
+  dismiss(reason: string): void {
+    if (this.#closed) return;
+    this.#send(encodeError(null, failure('ERR_CLOSED', reason)));
+    this.flush();
+    this.close();
+  }
+
+  /** Ends the connection; idempotent. Requests that have begun go on. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#output = '';
+    this.#batch = null;
+    this.#splitter.clear();
+    this.#unsubscribeAll();
+    this.#socket.destroy();
+    this.#options.onClosed();
+  }
+}
