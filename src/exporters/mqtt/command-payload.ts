@@ -116,7 +116,9 @@ function levelOf(value: unknown): 0 | 1 | 'toggle' | null {
     case 'boolean':
       return value ? 1 : 0;
     case 'number':
-      return value === 0 || value === 1 ? value : null;
+      if (value === 1) return 1;
+      // Of -0, too.
+      return value === 0 ? 0 : null;
     case 'string':
       return WORDS.get(value.trim().toLowerCase()) ?? null;
     default:

@@ -45,7 +45,7 @@ export function topicFault(text: string): string | null {
  */
 export function topicSegment(name: string): string {
   if (LEGAL_SEGMENT.test(name)) return name;
-  const hash = `-${fnv1a(name).toString(16).padStart(8, '0').slice(0, 4)}`;
+  const hash = `-${hash16(name).toString(16).padStart(4, '0')}`;
   const readable = name.replace(ILLEGAL_RUN, '_').slice(0, MAX_SEGMENT_LENGTH - hash.length);
   return (readable === '' ? '_' : readable) + hash;
 }
@@ -76,11 +76,11 @@ function codePoint(character: string): string {
   return `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
-/** FNV-1a, 32 bits, over UTF-16 code units: stable across releases, which a segment has to be. */
-function fnv1a(text: string): number {
+/** FNV-1a of 32 bits over UTF-16 code units, folded to 16 bits: stable across releases, which a segment has to be. */
+function hash16(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) {
     hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   }
-  return hash >>> 0;
+  return (hash >>> 16) ^ (hash & 0xffff);
 }
