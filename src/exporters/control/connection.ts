@@ -1,15 +1,8 @@
 import type { Socket } from 'node:net';
 import { type ControlRequest, MAX_REQUEST_BYTES, MAX_REQUEST_LINES } from '../../wire/control.ts';
-import {
-  EDGES_END,
-  edgesBegin,
-  encodeDropped,
-  encodeEnded,
-  encodeError,
-  encodeGreeting,
-  encodeResult,
-} from '../../wire/control-reply.ts';
+import { encodeEnded, encodeError, encodeGreeting, encodeResult } from '../../wire/control-reply.ts';
 import { ControlFault, decodeRequest } from '../../wire/control-request.ts';
+import { ClientOutput } from './client-output.ts';
 import { type EdgeSink, Subscription } from './control-line.ts';
 import type { ControlCounters } from './counters.ts';
 import { LineWork, lineInfo } from './line-work.ts';
@@ -29,12 +22,6 @@ import type { Turns, TurnTaker } from './turns.ts';
 export const MAX_OUTSTANDING = 256;
 /** Of one connection. */
 export const MAX_SUBSCRIPTIONS = 64;
-/** Output that the client has not taken: then edges are dropped, and nothing is read. Replies are never dropped. */
-export const MAX_UNSENT_BYTES = 1024 * 1024;
-/** Edges go on when that little is left: a drop is told of once, not at every other edge. */
-const RESUME_UNSENT_BYTES = MAX_UNSENT_BYTES / 2;
-/** Edges in one message. */
-const MAX_BATCH_CHARACTERS = 32_768;
 
 export interface ConnectionOptions {
   readonly socket: Socket;
@@ -51,6 +38,7 @@ export interface ConnectionOptions {
 export class ControlConnection implements TurnTaker, EdgeSink {
   readonly #options: ConnectionOptions;
   readonly #socket: Socket;
+  readonly #output: ClientOutput;
   readonly #splitter = new RequestSplitter();
   readonly #subscriptions = new Map<number, Subscription>();
   #lastSubscription = 0;
@@ -59,13 +47,6 @@ export class ControlConnection implements TurnTaker, EdgeSink {
   /** Requests that are not answered, and the lines that they are about. */
   #outstanding = 0;
   #outstandingLines = 0;
-  /** To be written at the end of the turn. ASCII: characters are bytes. */
-  #output = '';
-  /** The subscription whose batch of edges the output ends with; null for none. */
-  #batch: Subscription | null = null;
-  #batchBegin = 0;
-  /** Edges are being dropped, until the client has read. */
-  #isDropping = false;
   /** The client will send no more. */
   #inputEnded = false;
   /** All is said. */
@@ -74,17 +55,25 @@ export class ControlConnection implements TurnTaker, EdgeSink {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    const { socket, version } = options;
+    const { socket, version, counters, turns } = options;
     this.#socket = socket;
+    this.#output = new ClientOutput({
+      socket,
+      counters,
+      onPending: () => turns.write(this),
+      onRoom: () => {
+        if (this.#splitter.bytes > 0 || this.#inputEnded) turns.work(this);
+      },
+    });
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('end', () => {
       this.#inputEnded = true;
-      options.turns.work(this);
+      turns.work(this);
     });
     // What ends a connection is told by 'close'.
     socket.on('error', () => {});
     socket.on('close', () => this.close());
-    this.#send(encodeGreeting(version));
+    this.#output.send(encodeGreeting(version));
   }
 
   #received(chunk: Buffer): void {
@@ -94,16 +83,12 @@ export class ControlConnection implements TurnTaker, EdgeSink {
     this.#options.turns.work(this);
   }
 
-  get #unsentBytes(): number {
-    return this.#output.length + this.#socket.writableLength;
-  }
-
   /** Whether the next request has to wait for answers to earlier ones, or for the client to take them. */
   get #isBlocked(): boolean {
     return (
       this.#outstanding >= MAX_OUTSTANDING ||
       this.#outstandingLines > MAX_REQUEST_LINES ||
-      this.#unsentBytes > MAX_UNSENT_BYTES
+      this.#output.isFull
     );
   }
 
@@ -149,7 +134,7 @@ export class ControlConnection implements TurnTaker, EdgeSink {
   #badRequest(fault: ControlFault): void {
     this.#options.counters.badRequests++;
     this.#options.counters.errors++;
-    this.#send(encodeError(fault.id, fault));
+    this.#output.send(encodeError(fault.id, fault));
   }
 
   #begin(request: ControlRequest): void {
@@ -163,7 +148,7 @@ export class ControlConnection implements TurnTaker, EdgeSink {
       isAnswered = true;
       this.#outstanding--;
       this.#outstandingLines -= lineCount;
-      this.#send(text);
+      this.#output.send(text);
       // The next one may have waited for this one.
       this.#options.turns.work(this);
     };
@@ -230,85 +215,36 @@ export class ControlConnection implements TurnTaker, EdgeSink {
       const ids = [...this.#subscriptions.keys()].join(', ') || 'none';
       return answer.failure(failure('ERR_REQUEST', `there is no subscription ${id}; there are ${ids}`));
     }
-    this.#tellDropped(subscription);
     this.#forget(subscription);
     answer.result({});
   }
 
   #forget(subscription: Subscription): void {
+    this.#output.forget(subscription);
     this.#subscriptions.delete(subscription.id);
     this.#options.context.lines.unsubscribe(subscription);
   }
 
   edge(subscription: Subscription, text: string): void {
-    const { counters, turns } = this.#options;
-    if (this.#isDropping || this.#unsentBytes >= MAX_UNSENT_BYTES) {
-      this.#isDropping = true;
-      subscription.dropped++;
-      counters.droppedEdges++;
-      return;
-    }
-    if (this.#batch === subscription && this.#output.length - this.#batchBegin < MAX_BATCH_CHARACTERS) {
-      this.#output += `,${text}`;
-      return;
-    }
-    this.#endBatch();
-    this.#batchBegin = this.#output.length;
-    this.#output += edgesBegin(subscription.id) + text;
-    this.#batch = subscription;
-    turns.write(this);
+    this.#output.edge(subscription, text);
   }
 
   ended(subscription: Subscription, reason: string): void {
     // One that the client does not know of yet ends when it is told of it.
     if (!subscription.active) return;
-    this.#tellDropped(subscription);
     this.#forget(subscription);
-    this.#send(encodeEnded(subscription.id, reason));
-  }
-
-  #tellDropped(subscription: Subscription): void {
-    if (subscription.dropped === 0) return;
-    this.#send(encodeDropped(subscription.id, subscription.dropped));
-    subscription.dropped = 0;
-  }
-
-  #endBatch(): void {
-    if (this.#batch !== null) this.#output += EDGES_END;
-    this.#batch = null;
-  }
-
-  #send(text: string): void {
-    if (this.#closed || this.#isEnding) return;
-    this.#endBatch();
-    this.#output += text;
-    this.#options.turns.write(this);
+    this.#output.send(encodeEnded(subscription.id, reason));
   }
 
   flush(): void {
-    if (this.#closed || this.#output === '') return;
-    this.#endBatch();
-    const output = this.#output;
-    this.#output = '';
-    this.#socket.write(output, 'latin1', this.#onWritten);
+    this.#output.flush();
   }
-
-  /** The client, or the kernel for it, has taken something. */
-  readonly #onWritten = (): void => {
-    if (this.#closed || this.#unsentBytes > RESUME_UNSENT_BYTES) return;
-    if (this.#isDropping) {
-      this.#isDropping = false;
-      for (const subscription of this.#subscriptions.values()) this.#tellDropped(subscription);
-    }
-    if (this.#splitter.bytes > 0 || this.#inputEnded) this.#options.turns.work(this);
-  };
 
   /** Says what is left to say, and ends. */
   #end(): void {
-    this.#unsubscribeAll();
-    this.flush();
     this.#isEnding = true;
-    this.#socket.end(() => this.#socket.destroy());
+    this.#unsubscribeAll();
+    this.#output.end();
   }
 
   #unsubscribeAll(): void {
@@ -320,8 +256,8 @@ export class ControlConnection implements TurnTaker, EdgeSink {
   /** The service ends, with a last word. */
   dismiss(reason: string): void {
     if (this.#closed) return;
-    this.#send(encodeError(null, failure('ERR_CLOSED', reason)));
-    this.flush();
+    this.#output.send(encodeError(null, failure('ERR_CLOSED', reason)));
+    this.#output.flush();
     this.close();
   }
 
@@ -329,8 +265,7 @@ export class ControlConnection implements TurnTaker, EdgeSink {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#output = '';
-    this.#batch = null;
+    this.#output.close();
     this.#splitter.clear();
     this.#unsubscribeAll();
     this.#socket.destroy();
