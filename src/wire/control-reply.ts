@@ -122,7 +122,8 @@ type Message = Readonly<Record<string, unknown>>;
 
 function checked(message: Message, check: Check, kind: ControlReply['kind']): ControlReply | ControlFault {
   const fault = check(message);
-  if (fault !== null) return new ControlFault(null, 'ERR_PROTOCOL', sentence(kind, fault));
+  if (fault !== null)
+    return new ControlFault(null, 'ERR_PROTOCOL', sentence(kind === 'greeting' ? kind : 'message', fault));
   return { ...message, kind } as unknown as ControlReply;
 }
 

@@ -111,7 +111,9 @@ export function decodeRequest(line: string): ControlRequest | ControlFault {
   }
   const method = own(value, 'method');
   if (typeof method !== 'string' || !Object.hasOwn(PARAMS, method)) {
-    return fault(`there is no method ${shown(method)}; methods are ${CONTROL_METHODS.join(', ')}`);
+    const what =
+      typeof method === 'string' ? `there is no method ${shown(method)}` : `method is ${shown(method)}`;
+    return fault(`${what}; methods are ${CONTROL_METHODS.join(', ')}`);
   }
   const given = Object.hasOwn(value, 'params') ? value.params : {};
   const badParams = PARAMS[method as ControlMethod](given);

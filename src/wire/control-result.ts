@@ -123,5 +123,5 @@ export function decodeResult<M extends ControlMethod>(
   const fault = RESULTS[method](result);
   return fault === null
     ? (result as ResultOf<M>)
-    : new ControlFault(id, 'ERR_PROTOCOL', sentence(`result of ${method}:`, fault));
+    : new ControlFault(id, 'ERR_PROTOCOL', `${method}: ${sentence('result', fault)}`);
 }
