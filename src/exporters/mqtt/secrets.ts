@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs';
+import { MqttError } from './mqtt-error.ts';
+import type { Secret } from './mqtt-options.ts';
+
+/**
+ * A secret, read when it is needed: one that was renewed is used at the next attempt to connect. A line end behind it is
+ * not part of it.
+ * @throws MqttError ERR_MQTT_SECRET, which names the file or variable and nothing of what is in it
+ */
+export function readSecret(secret: Secret, what: string): string {
+  if ('env' in secret) {
+    const value = process.env[secret.env];
+    if (value !== undefined) return value;
+    throw new MqttError('ERR_MQTT_SECRET', `the ${what} is missing: $${secret.env} is not set`);
+  }
+  return readText(secret.file, what).replace(/\r?\n$/, '');
+}
+
+/** A file that the connection needs. @throws MqttError ERR_MQTT_SECRET, which names it */
+export function readText(file: string, what: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+    throw new MqttError('ERR_MQTT_SECRET', `the ${what} ${file} cannot be read: ${reason}`, error);
+  }
+}
+
+/** Takes user names and passwords out of URLs in a text: they are not ours to tell. */
+export function redact(text: string): string {
+  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^/?#@\s]*@/gi, '$1');
+}
