@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { type Client, connect } from '../client/client.ts';
 import { type Command, type CommandIo, UsageError } from './command.ts';
 import { BASH_SCRIPT, ZSH_SCRIPT } from './completion-script.ts';
-import { shortReference } from './line-arguments.ts';
+import { shortReferences } from './line-arguments.ts';
 import { visible } from './visible-text.ts';
 
 /** Somebody waits for a key to have an effect. */
@@ -87,8 +87,9 @@ async function chipNames(client: Client): Promise<readonly string[]> {
 /** Each line by the shortest text that means it; one whose name cannot be typed has its offset. */
 async function lineNames(client: Client): Promise<readonly string[]> {
   const lines = await client.lines();
-  return lines.map((line) => {
-    const text = shortReference(line, lines);
-    return visible(text) === text ? text : `${line.chip}/#${line.offset}`;
+  const texts = shortReferences(lines);
+  return lines.map(({ chip, offset }, index) => {
+    const text = texts[index] as string;
+    return visible(text) === text ? text : `${chip}/#${offset}`;
   });
 }

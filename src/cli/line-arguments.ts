@@ -130,10 +130,18 @@ export function findLines<T extends NamedLine>(reference: string, lines: readonl
   );
 }
 
-/** A reference that means one line, as short as can be: what completion offers. */
-export function shortReference({ chip, offset, name }: NamedLine, lines: readonly NamedLine[]): string {
-  if (name === '') return `${chip}/#${offset}`;
-  return lines.some((other) => other.name === name && other.chip !== chip) ? `${chip}/${name}` : name;
+/** For each line the shortest reference that means no other: what completion offers. */
+export function shortReferences(lines: readonly NamedLine[]): string[] {
+  const uses = new Map<string, number>();
+  const count = (text: string): void => void uses.set(text, (uses.get(text) ?? 0) + 1);
+  for (const { chip, name } of lines) {
+    count(name);
+    count(`${chip}/${name}`);
+  }
+  return lines.map(({ chip, offset, name }) => {
+    const isUnique = (text: string): boolean => name !== '' && uses.get(text) === 1;
+    return [name, `${chip}/${name}`].find(isUnique) ?? `${chip}/#${offset}`;
+  });
 }
 
 /** Why a reference does not mean one line, and what would; null when it does. */
