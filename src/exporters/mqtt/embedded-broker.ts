@@ -10,7 +10,7 @@ export const MAX_CONNECTIONS = 100;
 export const MAX_SUBSCRIPTIONS = 1000;
 /** QoS 2 messages of one client that it has not released; more end its connection. */
 const MAX_UNRELEASED = 100;
-/** A client has this long for its CONNECT. */
+/** A client has this long for its CONNECT, and to read when its connection is full. */
 const CONNECT_TIMEOUT_MS = 5000;
 /** Unsent output of a client above which QoS 0 messages are not sent to it. */
 const SLOW_BYTES = 1 << 20;
@@ -27,6 +27,8 @@ export interface EmbeddedBrokerOptions {
   /** Address to listen on. */
   readonly bind: string;
   readonly onLog: (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void;
+  /** How long a client may take to say who it is; 5 s when absent. */
+  readonly connectTimeoutMs?: number;
 }
 
 /**
@@ -58,7 +60,7 @@ export class EmbeddedBroker {
     const broker = await Aedes.createBroker({
       persistence: store,
       heartbeatInterval: HEARTBEAT_MS,
-      connectTimeout: CONNECT_TIMEOUT_MS,
+      connectTimeout: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
       drainTimeout: CONNECT_TIMEOUT_MS,
       maxInflightInbound: MAX_UNRELEASED,
     });
