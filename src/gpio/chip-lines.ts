@@ -3,7 +3,6 @@ import {
   type ChipListener,
   type Completion,
   DIRECTION_IN,
-  DIRECTION_NONE,
   DIRECTION_OUT,
   type Edge,
   IRQ_BOTH,
@@ -11,48 +10,38 @@ import {
   IRQ_RISING,
   LEVEL_UNKNOWN,
   RESULT_OK,
-  RESULT_UNAVAILABLE,
 } from './chip.ts';
+import { Countdown } from './countdown.ts';
+import { Directions } from './directions.ts';
 import { Line } from './line.ts';
 import { type LineConsumer, LineHandle } from './line-handle.ts';
 import type { OpenOptions } from './line-settings.ts';
 import { LocalEdge } from './local-edge.ts';
+import {
+  OP_GET_DIRECTION,
+  OP_GET_VALUE,
+  OP_IRQ_TYPE,
+  OP_LEARN,
+  OP_SET_DIRECTION,
+  OP_SET_VALUE,
+  OP_SETTLE,
+  type Operation,
+  type OperationListener,
+  Operations,
+} from './operations.ts';
+import { Retries } from './retries.ts';
+import { Subscriptions } from './subscriptions.ts';
 
 /** How levels of subscribed inputs are read: from the shadow where it is fresh, or always through to the chip. */
 export type ReadPolicy = 'shadow' | 'through';
 
 export type AvailabilityListener = (available: boolean, reason: string) => void;
 
-const OP_GET_DIRECTION = 0;
-const OP_SET_DIRECTION = 1;
-const OP_GET_VALUE = 2;
-const OP_SET_VALUE = 3;
-const OP_IRQ_TYPE = 4;
-/** A read of our own: after an event without a level, or to learn the level of a newly subscribed line. */
-const OP_SETTLE = 5;
-const OP_LEARN = 6;
-
-/** One operation under way at the chip. Pooled: its index is the token. */
-interface Operation {
-  kind: number;
-  line: Line;
-  value: number;
-  edgeCount: number;
-  done: Completion | null;
-  token: number;
-}
-
-interface Waiter {
-  readonly handle: LineHandle;
-  readonly done: Completion;
-  readonly token: number;
-}
-
 /**
  * All lines of one chip and everything between the chip and the consumers: operations in order, one subscription a line,
  * the level shadow, and the fan-out of edges. Owns the chip's listener, not the chip.
  */
-export class ChipLines implements Completion, ChipListener {
+export class ChipLines implements ChipListener, OperationListener {
   readonly chip: Chip;
   readonly lines: readonly Line[];
   readonly reads: ReadPolicy;
@@ -60,11 +49,14 @@ export class ChipLines implements Completion, ChipListener {
   ambiguousEvents = 0;
   /** Level changes heard of, all lines. */
   edges = 0;
-  readonly #operations: Operation[] = [];
-  readonly #free: number[] = [];
-  readonly #waiters = new Map<Line, Waiter[]>();
+  /** Directions and ownership. */
+  readonly directions: Directions;
+  readonly #operations = new Operations(this);
+  readonly #retries: Retries;
+  readonly #subscriptions: Subscriptions;
   readonly #local = new LocalEdge();
   #availabilityListeners: readonly AvailabilityListener[] = [];
+  #idleListeners: (() => void)[] = [];
 
   constructor(chip: Chip, reads?: ReadPolicy) {
     this.chip = chip;
@@ -73,6 +65,9 @@ export class ChipLines implements Completion, ChipListener {
       { length: chip.lineCount },
       (_, offset) => new Line(this, offset, chip.lineName(offset)),
     );
+    this.#retries = new Retries(() => chip.available);
+    this.#subscriptions = new Subscriptions(chip, this.#operations, this.#retries);
+    this.directions = new Directions(chip, this.#operations, this.#subscriptions, this.#retries);
     chip.listen(this);
   }
 
@@ -82,219 +77,128 @@ export class ChipLines implements Completion, ChipListener {
 
   /** Has somebody told when the chip goes away or comes back. @returns what ends that; idempotent */
   onAvailability(listener: AvailabilityListener): () => void {
-    this.#availabilityListeners = [...this.#availabilityListeners, listener];
+    const own: AvailabilityListener = (available, reason) => listener(available, reason);
+    this.#availabilityListeners = [...this.#availabilityListeners, own];
     return () => {
-      this.#availabilityListeners = this.#availabilityListeners.filter((other) => other !== listener);
+      this.#availabilityListeners = this.#availabilityListeners.filter((other) => other !== own);
     };
   }
 
-  /** Opens a line for a consumer, which calls it `index`. */
-  open(offset: number, consumer: LineConsumer, index: number, options?: OpenOptions): LineHandle {
+  /** Calls back, once, when nothing is under way at the chip: at once, if nothing is. */
+  whenIdle(done: () => void): void {
+    if (this.#operations.outstanding === 0) return done();
+    this.#idleListeners.push(done);
+  }
+
+  /**
+   * Opens a line for a consumer, which calls it `index`.
+   * @throws RangeError when the chip has no such line
+   */
+  open(offset: number, consumer: LineConsumer, index: number, options: OpenOptions = {}): LineHandle {
     const line = this.lines[offset];
     if (line === undefined)
       throw new RangeError(`${this.name} has ${this.lines.length} lines, no line ${offset}`);
-    const handle = new LineHandle(line, consumer, index, options ?? {});
+    const handle = new LineHandle(line, consumer, index, options);
     line.handles = [...line.handles, handle];
+    if (this.directions.reserve(handle)) this.chip.flush();
     return handle;
   }
 
-  #begin(kind: number, line: Line, value: number, done: Completion | null, token: number): number {
-    let index = this.#free.pop();
-    if (index === undefined) {
-      index = this.#operations.length;
-      this.#operations.push({ kind, line, value, edgeCount: line.edgeCount, done, token });
-    } else {
-      const operation = this.#operations[index] as Operation;
-      operation.kind = kind;
-      operation.line = line;
-      operation.value = value;
-      operation.edgeCount = line.edgeCount;
-      operation.done = done;
-      operation.token = token;
-    }
-    line.pending++;
-    if (kind === OP_IRQ_TYPE) {
-      line.irqTypesPending++;
-      if (value === IRQ_NONE) line.unsubscriptionsPending++;
-    } else if (kind === OP_SET_DIRECTION) line.directionsPending++;
-    return index;
-  }
-
   getDirection(line: Line, done: Completion, token: number): void {
-    this.chip.getDirection(line.offset, this, this.#begin(OP_GET_DIRECTION, line, 0, done, token));
+    const operation = this.#operations.begin(OP_GET_DIRECTION, line, 0, done, token);
+    this.chip.getDirection(line.offset, this.#operations, operation);
   }
 
   getValue(line: Line, done: Completion, token: number): void {
-    if (line.fresh && line.pending === 0 && this.reads === 'shadow')
-      return done.complete(token, RESULT_OK, line.level);
-    this.chip.getValue(line.offset, this, this.#begin(OP_GET_VALUE, line, 0, done, token));
+    const isShadowed = line.fresh && line.pending === 0 && this.reads === 'shadow';
+    if (isShadowed && line.direction !== DIRECTION_OUT) return done.complete(token, RESULT_OK, line.level);
+    const operation = this.#operations.begin(OP_GET_VALUE, line, 0, done, token);
+    this.chip.getValue(line.offset, this.#operations, operation);
   }
 
   /** Write-through: completes when the chip said so. */
   setValue(line: Line, level: number, done: Completion, token: number): void {
-    this.chip.setValue(line.offset, level, this, this.#begin(OP_SET_VALUE, line, level, done, token));
-  }
-
-  /** Makes a line an output: subscription off, value first (when one is held), then the direction. */
-  makeOutput(handle: LineHandle, held: number, done: Completion, token: number): void {
-    const { line } = handle;
-    line.direction = DIRECTION_OUT;
-    line.fresh = false;
-    this.refreshSubscription(line);
-    if (held < 0) return this.#setDirection(line, DIRECTION_OUT, done, token);
-    // Not both at once: when the value is refused, the line must not drive whatever it had before.
-    const valueSet: Completion = {
-      complete: (_token, result) => {
-        if (result === RESULT_OK) return this.#setDirection(line, DIRECTION_OUT, done, token);
-        line.directionRefused(DIRECTION_OUT);
-        this.refreshSubscription(line);
-        done.complete(token, result, 0);
-      },
-    };
-    this.setValue(line, held, valueSet, 0);
-  }
-
-  setDirection(handle: LineHandle, direction: number, done: Completion, token: number): void {
-    const { line } = handle;
-    line.direction = direction;
-    this.#setDirection(line, direction, done, token);
-    if (direction === DIRECTION_NONE) {
-      // The chip discards all state of the line with this, the subscription too (virtio 1.2, section 5.18.6.4).
-      line.resubscribed(IRQ_NONE);
-    }
-    this.refreshSubscription(line);
-  }
-
-  #setDirection(line: Line, direction: number, done: Completion, token: number): void {
-    this.chip.setDirection(
-      line.offset,
-      direction,
-      this,
-      this.#begin(OP_SET_DIRECTION, line, direction, done, token),
-    );
+    const operation = this.#operations.begin(OP_SET_VALUE, line, level, done, token);
+    this.chip.setValue(line.offset, level, this.#operations, operation);
   }
 
   /** Subscribes for a handle whose interrupt was just enabled; `done` hears when the chip has confirmed. */
   subscribe(handle: LineHandle, done: Completion, token: number): void {
-    const { line } = handle;
-    if (!this.chip.available) {
-      handle.subscriptionFailed();
-      return done.complete(token, RESULT_UNAVAILABLE, 0);
-    }
-    const settled = line.wantedSubscription() === line.subscribed && line.irqTypesPending === 0;
-    if (settled) return done.complete(token, RESULT_OK, 0);
-    const waiters = this.#waiters.get(line) ?? [];
-    waiters.push({ handle, done, token });
-    this.#waiters.set(line, waiters);
-    this.refreshSubscription(line);
-  }
-
-  /** Reads all directions once, so that outputs are known as such before somebody subscribes to them. */
-  learnDirections(done?: () => void): void {
-    let left = this.lines.length;
-    const counted: Completion = {
-      complete: () => {
-        left--;
-        if (left === 0) done?.();
-      },
-    };
-    for (const line of this.lines) this.getDirection(line, counted, 0);
-    this.chip.flush();
-  }
-
-  /**
-   * Brings every line whose settings say how it starts to that state: the value first, then the direction. Nobody owns it
-   * then. Call it before consumers come.
-   */
-  applyInitial(done?: () => void): void {
-    let left = 1;
-    const end = (): void => {
-      left--;
-      if (left === 0) done?.();
-    };
-    const ended: Completion = { complete: end };
-    for (const line of this.lines) {
-      const { initial } = line.settings;
-      if (initial === null) continue;
-      left++;
-      const direction = initial === 'in' ? DIRECTION_IN : DIRECTION_OUT;
-      const valueSet: Completion = {
-        complete: (_token, result) => {
-          if (result === RESULT_OK) this.#setDirection(line, direction, ended, 0);
-          else end();
-        },
-      };
-      if (initial === 'in') this.#setDirection(line, direction, ended, 0);
-      else this.setValue(line, initial === 'high' ? 1 : 0, valueSet, 0);
-    }
-    this.chip.flush();
-    end();
+    this.#subscriptions.subscribe(handle, done, token);
   }
 
   /** Brings the chip's subscription of the line to what its consumers want together. */
   refreshSubscription(line: Line): void {
-    const wanted = line.wantedSubscription();
-    if (wanted === line.subscribed || !this.chip.available) return;
-    if (line.subscribed !== IRQ_NONE) this.#sendIrqType(line, IRQ_NONE);
-    if (wanted !== IRQ_NONE) this.#sendIrqType(line, wanted);
+    this.#subscriptions.refresh(line);
   }
 
-  #sendIrqType(line: Line, type: number): void {
-    line.resubscribed(type);
-    this.chip.setIrqType(line.offset, type, this, this.#begin(OP_IRQ_TYPE, line, type, null, 0));
-    if (type === IRQ_BOTH) this.chip.getValue(line.offset, this, this.#begin(OP_LEARN, line, 0, null, 0));
+  /** Reads all directions once, so that outputs are known as such before somebody subscribes to them. */
+  learnDirections(done?: () => void): void {
+    const all = new Countdown(() => done?.());
+    for (const line of this.lines) this.getDirection(line, all.one(), 0);
+    this.chip.flush();
+    all.begun();
   }
 
-  complete(index: number, result: number, value: number): void {
-    const operation = this.#operations[index] as Operation;
-    const { kind, line, done, token } = operation;
+  /**
+   * Brings every line whose settings say how it starts to that state: the value first, then the direction. Nobody owns it
+   * then; lines that are owned already are left alone.
+   * @param done hears when that is done, and of which lines it is not
+   */
+  applyInitial(done?: (failed: readonly Line[]) => void): void {
+    const failed: Line[] = [];
+    const all = new Countdown(() => done?.(failed));
+    for (const line of this.lines) {
+      const { initial } = line.settings;
+      if (initial === null || line.owner !== null) continue;
+      const one = all.one((result) => {
+        if (result !== RESULT_OK) failed.push(line);
+      });
+      if (initial === 'in') this.directions.set(line, DIRECTION_IN, one, 0);
+      else this.directions.makeOutput(line, null, initial === 'high' ? 1 : 0, one, 0);
+    }
+    this.chip.flush();
+    all.begun();
+  }
+
+  /** An operation's answer. */
+  answered(operation: Operation, result: number, value: number): void {
+    const { line, done, token } = operation;
     const sent = operation.value;
     const sameEdges = operation.edgeCount === line.edgeCount;
-    operation.done = null;
-    this.#free.push(index);
-    line.pending--;
-    if (kind === OP_IRQ_TYPE) {
-      line.irqTypesPending--;
-      if (sent === IRQ_NONE) line.unsubscriptionsPending--;
-    } else if (kind === OP_SET_DIRECTION) line.directionsPending--;
-    if (result === RESULT_OK) {
-      switch (kind) {
-        case OP_SET_VALUE:
-          if (line.direction === DIRECTION_OUT) line.driven(sent, this.#local);
-          break;
-        case OP_GET_VALUE:
-        case OP_LEARN:
-          value = this.#heard(line, value, sameEdges);
-          break;
-        case OP_GET_DIRECTION:
-          // What was asked for since is the newer truth.
-          if (line.directionsPending === 0) line.direction = value;
-          break;
-        case OP_SET_DIRECTION:
-          if (line.directionsPending === 0) line.direction = sent;
-          break;
-        case OP_SETTLE:
-          if (line.settleOperation === index) this.#settled(line, value);
-          break;
-      }
-    } else if (kind === OP_SETTLE) {
-      if (line.settleOperation === index) this.#unsettled(line);
-    } else if (kind === OP_SET_DIRECTION) {
-      // With another one under way, that one's outcome counts.
-      if (line.directionsPending === 0) line.directionRefused(sent);
-      this.refreshSubscription(line);
-    } else if (kind === OP_IRQ_TYPE && sent === line.subscribed && line.irqTypesPending === 0) {
-      // An earlier refusal says nothing of a later subscription of the same type that is still under way.
-      line.resubscribed(IRQ_NONE);
-    }
-    // Records heard before the confirmation may be older than the subscription: a read from now on is not.
-    if (kind === OP_IRQ_TYPE && result === RESULT_OK && line.irqTypesPending === 0 && !sameEdges)
-      this.#relearn(line);
-    // The last one under way decides: an earlier one was for less than what somebody waits for by now.
-    if (kind === OP_IRQ_TYPE && line.irqTypesPending === 0) {
-      if (sent !== IRQ_NONE || line.wantedSubscription() === IRQ_NONE) this.#confirm(line, result);
+    const isOk = result === RESULT_OK;
+    switch (operation.kind) {
+      case OP_SET_VALUE:
+        if (!isOk) break;
+        if (line.making !== null) line.making.level = sent;
+        else if (line.direction === DIRECTION_OUT) line.driven(sent, this.#local);
+        break;
+      case OP_GET_VALUE:
+        if (isOk) value = this.#heard(line, value, sameEdges);
+        break;
+      case OP_LEARN:
+        if (isOk) this.#heard(line, value, sameEdges);
+        this.#subscriptions.learned(line);
+        break;
+      case OP_GET_DIRECTION:
+        if (isOk) this.directions.heard(line, value);
+        break;
+      case OP_SET_DIRECTION:
+        this.directions.answered(line, sent, result);
+        break;
+      case OP_SETTLE:
+        if (line.parity.reading !== operation) break;
+        if (isOk) this.#settled(line, value);
+        else this.#unsettled(line);
+        break;
+      case OP_IRQ_TYPE:
+        this.#subscriptions.answered(line, sent, result, sameEdges);
+        break;
     }
     if (done !== null) done.complete(token, result, value);
+    if (this.#operations.outstanding === 0 && this.#idleListeners.length > 0) {
+      for (const idle of this.#idleListeners.splice(0)) idle();
+    }
   }
 
   /**
@@ -302,35 +206,20 @@ export class ChipLines implements Completion, ChipListener {
    * answer may be older than it, and the edge's level is the newer truth.
    */
   #heard(line: Line, level: number, sameEdges: boolean): number {
-    if (line.subscribed !== IRQ_BOTH) {
-      if (line.direction !== DIRECTION_OUT) line.observe(level);
-      return level;
+    if (line.direction === DIRECTION_OUT) {
+      if (!sameEdges || line.making !== null) return level;
+      line.fresh = true;
+      line.observe(level);
+    } else if (line.subscribed !== IRQ_BOTH) {
+      if (sameEdges) line.observe(level);
+    } else if (!this.chip.streamsLevels) {
+      if (line.parity.reading === null && sameEdges) line.learn(level);
+    } else {
+      if (!sameEdges) return line.fresh ? line.level : level;
+      line.fresh = true;
+      line.observe(level);
     }
-    if (!this.chip.streamsLevels) {
-      if (line.settleOperation < 0 && sameEdges) line.learn(level);
-      return level;
-    }
-    if (!sameEdges) return line.fresh ? line.level : level;
-    line.fresh = true;
-    line.observe(level);
     return level;
-  }
-
-  #relearn(line: Line): void {
-    if (!this.chip.streamsLevels || line.subscribed !== IRQ_BOTH) return;
-    line.fresh = false;
-    this.chip.getValue(line.offset, this, this.#begin(OP_LEARN, line, 0, null, 0));
-  }
-
-  #confirm(line: Line, result: number): void {
-    const waiters = this.#waiters.get(line);
-    if (waiters === undefined) return;
-    this.#waiters.delete(line);
-    for (const { handle, done, token } of waiters) {
-      if (result !== RESULT_OK) handle.subscriptionFailed();
-      done.complete(token, result, 0);
-    }
-    if (result !== RESULT_OK) this.refreshSubscription(line);
   }
 
   edge(edge: Edge): void {
@@ -344,25 +233,28 @@ export class ChipLines implements Completion, ChipListener {
     if (edge.level !== LEVEL_UNKNOWN) return line.streamed(edge);
     if (line.subscribed !== IRQ_BOTH) {
       line.edgeOnly(line.subscribed === IRQ_RISING ? 1 : 0, edge);
+      // Watchers of whom the chip does not want to know go by the level after it.
+      if (line.watchers > 0) this.#subscriptions.learn(line);
       return;
     }
     line.unread();
     // One read at a time; an event during it asks for another one.
-    if (line.settleOperation >= 0) line.settleAgain = true;
+    if (line.parity.reading !== null) line.parity.readAgain = true;
     else this.#settle(line);
   }
 
   #settle(line: Line): void {
-    const operation = this.#begin(OP_SETTLE, line, 0, null, 0);
-    line.settleOperation = operation;
-    line.settleAgain = false;
-    this.chip.getValue(line.offset, this, operation);
+    const operation = this.#operations.begin(OP_SETTLE, line, 0, null, 0);
+    line.parity.reading = this.#operations.at(operation);
+    line.parity.readAgain = false;
+    this.chip.getValue(line.offset, this.#operations, operation);
   }
 
   #settled(line: Line, level: number): void {
-    const again = line.settleAgain;
-    line.settleOperation = -1;
-    line.settleRetried = false;
+    const { parity } = line;
+    const again = parity.readAgain;
+    parity.reading = null;
+    parity.hasRetried = false;
     line.settle(level, this.#local.at(line.offset, level));
     if (!again || line.subscribed !== IRQ_BOTH) return;
     line.fresh = false;
@@ -371,17 +263,25 @@ export class ChipLines implements Completion, ChipListener {
 
   /** The read after an event failed. It is tried once more: without it the edge reaches nobody. */
   #unsettled(line: Line): void {
-    const again = line.settleAgain || !line.settleRetried;
-    line.settleRetried = !line.settleAgain;
-    line.settleOperation = -1;
+    const { parity } = line;
+    const again = parity.readAgain || !parity.hasRetried;
+    parity.hasRetried = !parity.readAgain;
+    parity.reading = null;
     line.level = LEVEL_UNKNOWN;
-    if (again && this.chip.available) this.#settle(line);
+    if (!this.chip.available) return;
+    if (again) this.#settle(line);
+    else this.#subscriptions.learned(line);
   }
 
   availability(available: boolean, reason: string): void {
     if (!available) {
-      for (const line of this.lines) line.resubscribed(IRQ_NONE);
+      for (const line of this.lines) line.lost();
+      this.#operations.abandon();
     }
     for (const listener of this.#availabilityListeners) listener(available, reason);
+    if (!available) return;
+    for (const line of this.lines) this.#subscriptions.changed(line);
+    this.#retries.run();
+    this.chip.flush();
   }
 }

@@ -5,18 +5,22 @@ import {
   DIRECTION_OUT,
   type Edge,
   IRQ_NONE,
+  LEVEL_UNKNOWN,
   RESULT_BUSY,
   RESULT_INVALID,
   RESULT_OK,
   RESULT_REFUSED,
+  RESULT_UNAVAILABLE,
 } from './chip.ts';
+import { Debounce, type DebounceListener } from './debounce.ts';
+import { fanOut } from './fan-out.ts';
 import { Interrupt, isIrqType } from './interrupt.ts';
 import type { Line } from './line.ts';
 import type { Access, OpenOptions, Role } from './line-settings.ts';
 
 export type { Access };
 
-/** Somebody who uses lines: a guest's device, the log, later MQTT and the command line. */
+/** Somebody who uses lines: a guest's device, the log, MQTT, the command line. */
 export interface LineConsumer {
   /** For messages and `busy: owned by …`: `guest vm1`. */
   readonly name: string;
@@ -39,20 +43,26 @@ export interface LineConsumer {
  * One consumer's access to one line: its own interrupt, its held value, its rights. All operations come through here, so
  * this is where it is decided who may drive.
  */
-export class LineHandle {
+export class LineHandle implements DebounceListener {
   readonly line: Line;
   readonly consumer: LineConsumer;
   /** The consumer's own number of the line. */
   readonly index: number;
   access: Access = 'write';
   role: Role = 'any';
-  /** Debounce period of this consumer's own; undefined = the line's. */
-  #ownDebounceMs: number | undefined;
   readonly interrupt = new Interrupt();
   /** Direction that this consumer set; 0 while it did not. */
   direction = DIRECTION_NONE;
   /** Whether every level change is reported through {@link LineConsumer.edge}. */
   watching = false;
+  /** The chip does not tell a watcher of edges; reads tell it of levels. */
+  isRefused = false;
+  /** Between the line and this consumer; null = nothing is. */
+  debounce: Debounce | null = null;
+  /** Debounce period of this consumer's own; undefined = the line's. */
+  #ownDebounceMs: number | undefined;
+  /** Level that a watcher was told last. */
+  #told = LEVEL_UNKNOWN;
   /** SET_VALUE before SET_DIRECTION(out): kept and used then (virtio 1.2, section 5.18.6.6); -1 = none. */
   #heldValue = -1;
   #closed = false;
@@ -61,7 +71,14 @@ export class LineHandle {
     this.line = line;
     this.consumer = consumer;
     this.index = index;
-    this.configure(options);
+    this.#set(options);
+  }
+
+  #set({ access = 'write', role = 'any', debounceMs }: OpenOptions): void {
+    this.access = access;
+    this.role = role;
+    this.#ownDebounceMs = debounceMs;
+    this.applyDebounce();
   }
 
   /** How long a level must be stable until this consumer is told of it, in milliseconds; 0 = at once. */
@@ -69,11 +86,40 @@ export class LineHandle {
     return this.#ownDebounceMs ?? this.line.settings.debounceMs;
   }
 
-  /** Changes rights and debounce in place: a changed configuration disturbs nobody who does not need to be. */
-  configure({ access = 'write', role = 'any', debounceMs }: OpenOptions): void {
-    this.access = access;
-    this.role = role;
-    this.#ownDebounceMs = debounceMs;
+  /**
+   * Changes rights and debounce in place: a changed configuration disturbs nobody who does not need to be. What the consumer may
+   * no longer do, it stops doing.
+   */
+  configure(options: OpenOptions): void {
+    if (this.#closed) return;
+    this.#set(options);
+    const { line } = this;
+    const { directions, chip } = line.lines;
+    if (!this.#mayDrive) {
+      this.#heldValue = -1;
+      if (line.owner === this) directions.release(line, false, null, 0);
+    }
+    if (this.role === 'output' && this.usesInput) {
+      this.direction = DIRECTION_NONE;
+      this.#disable();
+    }
+    directions.reserve(this);
+    line.lines.refreshSubscription(line);
+    chip.flush();
+  }
+
+  /** The debounce period may have changed, this consumer's or the line's. */
+  applyDebounce(): void {
+    const { debounceMs, debounce } = this;
+    if (debounceMs === (debounce?.periodMs ?? 0)) return;
+    if (debounce !== null && debounceMs > 0) {
+      debounce.periodMs = debounceMs;
+      return;
+    }
+    debounce?.finish();
+    this.debounce = debounceMs > 0 ? new Debounce(debounceMs, this) : null;
+    this.debounce?.reset(this.#knownLevel);
+    this.line.lines.refreshSubscription(this.line);
   }
 
   /** Whether this consumer uses the line as an input: nobody else may make it an output then. */
@@ -81,23 +127,33 @@ export class LineHandle {
     return this.direction === DIRECTION_IN || this.interrupt.type !== IRQ_NONE;
   }
 
-  getDirection(done: Completion, token: number): void {
-    this.line.lines.getDirection(this.line, done, token);
+  get #mayDrive(): boolean {
+    return this.access !== 'read' && this.role !== 'input';
   }
 
-  getValue(done: Completion, token: number): void {
-    this.line.lines.getValue(this.line, done, token);
+  get #knownLevel(): number {
+    return this.line.fresh ? this.line.level : LEVEL_UNKNOWN;
   }
 
   /** Whether this consumer may drive the line now. */
   #refusal(): number {
-    if (this.access === 'read' || this.role === 'input') return RESULT_REFUSED;
-    const owner = this.line.owner;
+    if (this.#closed) return RESULT_UNAVAILABLE;
+    if (!this.#mayDrive) return RESULT_REFUSED;
+    const { owner } = this.line;
     if (owner !== null && owner !== this) return RESULT_BUSY;
-    for (const other of this.line.handles) {
-      if (other !== this && other.access === 'owner') return RESULT_BUSY;
-    }
-    return RESULT_OK;
+    return this.line.isReservedForOthers(this) ? RESULT_BUSY : RESULT_OK;
+  }
+
+  getDirection(done: Completion, token: number): void {
+    this.line.lines.getDirection(this.line, done, token);
+  }
+
+  /** While a level bounces, it is the one that was stable before. */
+  getValue(done: Completion, token: number): void {
+    const { debounce } = this;
+    if (debounce?.isRunning && debounce.level !== LEVEL_UNKNOWN)
+      return done.complete(token, RESULT_OK, debounce.level);
+    this.line.lines.getValue(this.line, done, token);
   }
 
   setValue(level: number, done: Completion, token: number): void {
@@ -108,9 +164,11 @@ export class LineHandle {
     if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
     if (line.direction === DIRECTION_OUT) {
       // An output without an owner (set by the firmware, or left by a consumer that went away): who sets it takes it over.
+      line.decide();
       line.owner = this;
       this.direction = DIRECTION_OUT;
-      return line.lines.setValue(line, level, done, token);
+      line.lines.setValue(line, level, done, token);
+      return line.announce();
     }
     this.#heldValue = level;
     done.complete(token, RESULT_OK, 0);
@@ -120,51 +178,68 @@ export class LineHandle {
   drive(level: number, done: Completion, token: number): void {
     if ((level !== 0 && level !== 1) || this.line.direction === DIRECTION_OUT)
       return this.setValue(level, done, token);
-    const held = this.#heldValue;
+    const refusal = this.#outputRefusal();
+    if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
     this.#heldValue = level;
-    this.setDirection(DIRECTION_OUT, done, token);
-    // Refused: nothing of it may come out with a later direction.
-    if (this.#heldValue === level) this.#heldValue = held;
+    this.#makeOutput(done, token);
+  }
+
+  #outputRefusal(): number {
+    const refusal = this.#refusal();
+    if (refusal !== RESULT_OK) return refusal;
+    if (this.line.isInputOfOthers(this)) return RESULT_BUSY;
+    // An interrupt of one's own and an output exclude each other (section 5.18.7.2: SET_IRQ_TYPE is for inputs).
+    return this.interrupt.type === IRQ_NONE ? RESULT_OK : RESULT_INVALID;
+  }
+
+  #makeOutput(done: Completion, token: number): void {
+    this.direction = DIRECTION_OUT;
+    const held = this.#heldValue;
+    this.#heldValue = -1;
+    this.line.lines.directions.makeOutput(this.line, this, held, done, token);
   }
 
   setDirection(direction: number, done: Completion, token: number): void {
     const line = this.line;
+    const { directions } = line.lines;
     switch (direction) {
       case DIRECTION_OUT: {
-        const refusal = this.#refusal();
+        const refusal = this.#outputRefusal();
         if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
-        if (line.isInputOfOthers(this)) return done.complete(token, RESULT_BUSY, 0);
-        // An interrupt of one's own and an output exclude each other (section 5.18.7.2: SET_IRQ_TYPE is for inputs).
-        if (this.interrupt.type !== IRQ_NONE) return done.complete(token, RESULT_INVALID, 0);
-        line.owner = this;
-        this.direction = DIRECTION_OUT;
-        const held = this.#heldValue;
-        this.#heldValue = -1;
-        return line.lines.makeOutput(this, held, done, token);
+        return this.#makeOutput(done, token);
       }
       case DIRECTION_IN: {
+        if (this.#closed) return done.complete(token, RESULT_UNAVAILABLE, 0);
         if (this.role === 'output') return done.complete(token, RESULT_REFUSED, 0);
+        if (line.owner !== null && line.owner !== this) return done.complete(token, RESULT_BUSY, 0);
         // To end an output is to drive: for its owner, and where there is none for those who may become it.
         const refusal = line.direction === DIRECTION_OUT ? this.#refusal() : RESULT_OK;
-        if (line.owner !== null && line.owner !== this) return done.complete(token, RESULT_BUSY, 0);
         if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
-        this.#release();
+        line.disown();
         this.direction = DIRECTION_IN;
-        return line.lines.setDirection(this, DIRECTION_IN, done, token);
+        return directions.set(line, DIRECTION_IN, done, token);
       }
       case DIRECTION_NONE: {
         const wasOwner = line.owner === this;
         this.#discard();
+        if (wasOwner) return directions.release(line, true, done, token);
         // Only the last one to leave an input takes the direction with it; and nobody takes an output from its owner.
-        if (!wasOwner && (this.#refusal() !== RESULT_OK || line.isInputOfOthers(this))) {
+        if (this.#refusal() !== RESULT_OK || line.isInputOfOthers(this)) {
           line.lines.refreshSubscription(line);
           return done.complete(token, RESULT_OK, 0);
         }
-        return line.lines.setDirection(this, DIRECTION_NONE, done, token);
+        return directions.set(line, DIRECTION_NONE, done, token);
       }
       default:
         done.complete(token, RESULT_INVALID, 0);
     }
+  }
+
+  /** Gives an output up; it is left as the line's settings say. RESULT_OK when it was not ours. */
+  release(done: Completion, token: number): void {
+    if (this.line.owner !== this) return done.complete(token, RESULT_OK, 0);
+    this.#discard();
+    this.line.lines.directions.release(this.line, false, done, token);
   }
 
   /** Enables or disables this consumer's interrupt; the answer comes when the chip has confirmed the subscription. */
@@ -176,6 +251,7 @@ export class LineHandle {
       line.lines.refreshSubscription(line);
       return done.complete(token, RESULT_OK, 0);
     }
+    if (this.#closed) return done.complete(token, RESULT_UNAVAILABLE, 0);
     if (this.role === 'output') return done.complete(token, RESULT_REFUSED, 0);
     if (line.owner !== null || line.direction === DIRECTION_OUT)
       return done.complete(token, RESULT_INVALID, 0);
@@ -183,21 +259,72 @@ export class LineHandle {
     if (this.interrupt.type !== IRQ_NONE) {
       return done.complete(token, this.interrupt.type === type ? RESULT_OK : RESULT_INVALID, 0);
     }
+    if (!this.watching) this.debounce?.reset(this.#knownLevel);
     this.interrupt.enable(type);
     line.lines.subscribe(this, done, token);
   }
 
   /** Unmasks the interrupt. @returns true when one is due at once */
   arm(): boolean {
-    return this.interrupt.arm(this.line.fresh ? this.line.level : -1);
+    return this.interrupt.arm(this.debounce === null ? this.#knownLevel : this.debounce.level);
   }
 
-  /** Starts or stops reporting every level change to {@link LineConsumer.edge}. */
+  /**
+   * Starts or stops reporting every level change to {@link LineConsumer.edge}. The level of now is told as soon as it is known,
+   * maybe in this call.
+   */
   watch(on: boolean): void {
-    if (this.watching === on) return;
+    const { line } = this;
+    if (this.watching === on || this.#closed) return;
     this.watching = on;
-    this.line.lines.refreshSubscription(this.line);
-    this.line.lines.chip.flush();
+    this.isRefused = false;
+    this.#told = LEVEL_UNKNOWN;
+    line.watchers += on ? 1 : -1;
+    if (this.interrupt.type === IRQ_NONE) this.debounce?.reset(this.#knownLevel);
+    // What nobody drives through us may have changed by itself.
+    if (line.direction === DIRECTION_OUT && line.owner === null) line.fresh = false;
+    if (on && line.fresh) fanOut.observed(line, line.level);
+    line.lines.refreshSubscription(line);
+    line.lines.chip.flush();
+  }
+
+  // What the line tells, in the order of FanOut.
+
+  tellEdge(level: number, edge: Edge): void {
+    if (this.debounce === null) this.tell(level, edge);
+    else if (this.watching || this.interrupt.type !== IRQ_NONE) this.debounce.edge(level, edge);
+  }
+
+  /** An output is not debounced. */
+  tellDriven(level: number, edge: Edge): void {
+    if (!this.watching) return;
+    this.debounce?.reset(level);
+    this.#told = level;
+    this.consumer.edge?.(this, level, edge);
+  }
+
+  tellObserved(level: number): void {
+    if (this.debounce === null || this.line.direction === DIRECTION_OUT) this.tell(level, null);
+    else if (this.watching || this.interrupt.type !== IRQ_NONE) this.debounce.observed(level);
+  }
+
+  /** A level that is stable, by an edge or (null) by a read. */
+  tell(level: number, edge: Edge | null): void {
+    if (this.watching) {
+      if (edge !== null && !this.isRefused) {
+        this.#told = level;
+        this.consumer.edge?.(this, level, edge);
+      } else if (edge === null && this.#told !== level) {
+        this.#told = level;
+        this.consumer.observed?.(this, level);
+      }
+    }
+    if (edge === null ? this.interrupt.level(level) : this.interrupt.edge(level))
+      this.consumer.interrupt(this);
+  }
+
+  debounced(level: number, edge: Edge | null): void {
+    fanOut.debounced(this, level, edge);
   }
 
   /** The chip refused the subscription: the interrupt is off again. */
@@ -206,13 +333,22 @@ export class LineHandle {
   }
 
   #disable(): void {
+    if (!this.watching) this.debounce?.reset(LEVEL_UNKNOWN);
     if (this.interrupt.disable()) this.consumer.disarmed?.(this);
   }
 
-  /** Gives an output up; RESULT_OK when it was not ours. */
-  release(done: Completion, token: number): void {
-    if (this.line.owner === this) this.#discard();
-    done.complete(token, RESULT_OK, 0);
+  #discard(): void {
+    this.#disable();
+    this.#heldValue = -1;
+    this.direction = DIRECTION_NONE;
+  }
+
+  /** The consumer starts anew (guest reset, disconnect): its claims end. What it owned is left as the line's settings say. */
+  reset(): void {
+    this.#discard();
+    const { line } = this;
+    if (line.owner === this) line.lines.directions.release(line, false, null, 0);
+    else line.lines.refreshSubscription(line);
   }
 
   /** The consumer is away and may come back: its interrupt is off, its held value forgotten; what it owns stays its own. */
@@ -222,31 +358,16 @@ export class LineHandle {
     this.line.lines.refreshSubscription(this.line);
   }
 
-  #release(): void {
-    if (this.line.owner === this) this.line.owner = null;
-  }
-
-  #discard(): void {
-    this.#disable();
-    this.#release();
-    this.#heldValue = -1;
-    this.direction = DIRECTION_NONE;
-  }
-
-  /** The consumer starts anew (guest reset, disconnect): its claims end, levels and directions stay. */
-  reset(): void {
-    this.#discard();
-    this.line.lines.refreshSubscription(this.line);
-  }
-
   /** Gives the line back; idempotent. */
   close(): void {
     if (this.#closed) return;
+    const { line } = this;
+    if (this.watching) line.watchers--;
     this.#closed = true;
     this.watching = false;
-    this.#discard();
-    this.line.handles = this.line.handles.filter((other) => other !== this);
-    this.line.lines.refreshSubscription(this.line);
-    this.line.lines.chip.flush();
+    line.handles = line.handles.filter((other) => other !== this);
+    this.debounce?.reset(LEVEL_UNKNOWN);
+    this.reset();
+    line.lines.chip.flush();
   }
 }

@@ -8,12 +8,21 @@ import {
   LEVEL_UNKNOWN,
 } from './chip.ts';
 import type { ChipLines } from './chip-lines.ts';
+import { EDGES_BOTH, EDGES_NONE, EventParity } from './event-parity.ts';
+import { fanOut } from './fan-out.ts';
 import type { LineHandle } from './line-handle.ts';
 import { DEFAULT_LINE_SETTINGS, type LineSettings } from './line-settings.ts';
 import type { LocalEdge } from './local-edge.ts';
 
-/** How long an event may be on its way: far more than a chip takes, far less than edges that a person could tell apart. */
-const OWED_MS = 50;
+/** A line that is being made an output: the value goes first, so for a while the chip knows nothing of it. */
+export interface OutputMaking {
+  /** What the direction is again if it comes to nothing before the chip was asked. */
+  previousDirection: number;
+  /** The chip was asked for the direction. */
+  isAsked: boolean;
+  /** The last level that the chip confirmed for it; -1 = none was set. */
+  level: number;
+}
 
 /**
  * One line of a chip, as all its consumers share it: who owns it as an output, what level is known, and the one
@@ -23,48 +32,62 @@ export class Line {
   readonly lines: ChipLines;
   readonly offset: number;
   readonly name: string;
-  /** Policy, for all consumers; a changed configuration assigns new ones. */
-  settings: LineSettings = DEFAULT_LINE_SETTINGS;
+  #settings: LineSettings = DEFAULT_LINE_SETTINGS;
   /** Level changes told of, since the start. */
   edges = 0;
   /** Everybody who has the line open. Replaced, never changed: consumers come and go while an edge is told of. */
   handles: readonly LineHandle[] = [];
+  /** How many of them watch. */
+  watchers = 0;
   /** Who may drive it: the consumer that made it an output; null while nobody does. */
   owner: LineHandle | null = null;
   /** As last set through us or read; -1 when never seen. */
   direction = -1;
+  /** While it is being made an output. */
+  making: OutputMaking | null = null;
+  /** Counts decisions about owner and direction: what was under way for an earlier one is over. */
+  decisions = 0;
   /** Last level heard of. */
   level = LEVEL_UNKNOWN;
-  /** Whether `level` is the level now: a subscribed line of a chip whose edges carry levels. */
+  /**
+   * Whether `level` is the level now: a subscribed line whose edges are all heard of, or an output whose level the chip has
+   * confirmed.
+   */
   fresh = false;
   /** Interrupt type as last sent to the chip. */
   subscribed = IRQ_NONE;
   /** Operations under way at the chip: a shadow must not answer before them (requests of a line are in order). */
   pending = 0;
-  /** Of these: SET_IRQ_TYPE and SET_DIRECTION. */
+  /** Of these: SET_IRQ_TYPE, SET_DIRECTION, and reads that learn the level. */
   irqTypesPending = 0;
   directionsPending = 0;
+  learnsPending = 0;
   /** Of the SET_IRQ_TYPE those with none. */
   unsubscriptionsPending = 0;
-  /** Edges heard of and subscriptions made, modulo 2^32; tells whether one came while a read was under way. */
+  /** Edges heard of, subscriptions and directions made, modulo 2^32; tells whether one came while a read was under way. */
   edgeCount = 0;
+  /** What events without a level stand for. */
+  readonly parity = new EventParity();
   /** Level of the last edge that the chip told of in this subscription; reads do not change it. */
-  #toldLevel = LEVEL_UNKNOWN;
-  /** The read that follows an event without a level, while it is under way: the operation's index; -1 = none. */
-  settleOperation = -1;
-  /** Another event came during it. */
-  settleAgain = false;
-  /** It failed once. */
-  settleRetried = false;
-  /** Until then an event may be for an edge that was accounted for already, see {@link settle}. */
-  #owedUntilMs = 0;
-  /** Until then an event may be for an edge that came before the first read of the level. */
-  #learnedUntilMs = 0;
+  #streamedLevel = LEVEL_UNKNOWN;
+  /** Direction and owner that consumers were last told of. */
+  #toldDirection = -1;
+  #toldOwner: LineHandle | null = null;
 
   constructor(lines: ChipLines, offset: number, name: string) {
     this.lines = lines;
     this.offset = offset;
     this.name = name;
+  }
+
+  /** Policy, for all consumers; a changed configuration assigns new ones. */
+  get settings(): LineSettings {
+    return this.#settings;
+  }
+
+  set settings(settings: LineSettings) {
+    this.#settings = settings;
+    for (const handle of this.handles) handle.applyDebounce();
   }
 
   /** Name of the consumer that owns it as an output; null while nobody does. */
@@ -77,6 +100,13 @@ export class Line {
     return `${this.lines.name}/${this.name === '' ? `#${this.offset}` : this.name}`;
   }
 
+  /** Direction for people: `none`, `out`, `in` or `unknown`. */
+  get directionName(): string {
+    if (this.direction === DIRECTION_NONE) return 'none';
+    if (this.direction === DIRECTION_OUT) return 'out';
+    return this.direction === DIRECTION_IN ? 'in' : 'unknown';
+  }
+
   /**
    * The interrupt type that the chip must be asked for, so that every consumer gets its own: both edges where levels are
    * known or the wishes differ, the wished one where all ask the same edge of a chip that does not stream levels. Levels
@@ -87,13 +117,12 @@ export class Line {
     for (let i = 0; i < this.handles.length; i++) {
       const handle = this.handles[i] as LineHandle;
       let type = handle.interrupt.type;
-      if (handle.watching && this.direction !== DIRECTION_OUT) type = IRQ_BOTH;
+      // A debounced level needs both edges, too.
+      const needsLevels = handle.interrupt.isLevel || handle.debounce !== null;
+      const watches = handle.watching && !handle.isRefused && this.direction !== DIRECTION_OUT;
+      if (watches) type = IRQ_BOTH;
       if (type === IRQ_NONE) continue;
-      if (
-        this.lines.chip.streamsLevels ||
-        handle.interrupt.isLevel ||
-        (wanted !== IRQ_NONE && wanted !== type)
-      ) {
+      if (this.lines.chip.streamsLevels || needsLevels || (wanted !== IRQ_NONE && wanted !== type)) {
         return IRQ_BOTH;
       }
       wanted = type;
@@ -110,127 +139,164 @@ export class Line {
     return false;
   }
 
+  /** Whether a consumer other than `except` is the only one that may own the line. */
+  isReservedForOthers(except: LineHandle): boolean {
+    for (const handle of this.handles) {
+      if (handle !== except && handle.access === 'owner') return true;
+    }
+    return false;
+  }
+
+  /** What is decided now ends what was under way: a value that was to become an output's does not any more. */
+  decide(): void {
+    this.decisions = (this.decisions + 1) >>> 0;
+    const { making } = this;
+    this.making = null;
+    if (making !== null && !making.isAsked) this.direction = making.previousDirection;
+  }
+
   /** A new subscription was asked for: what was known by the edges of the old one has gone stale. */
   resubscribed(type: number): void {
     this.subscribed = type;
     this.fresh = false;
-    this.#toldLevel = LEVEL_UNKNOWN;
-    this.#owedUntilMs = 0;
-    this.#learnedUntilMs = 0;
-    this.settleOperation = -1;
-    this.settleRetried = false;
+    this.#streamedLevel = LEVEL_UNKNOWN;
+    this.parity.reset();
     this.edgeCount = (this.edgeCount + 1) >>> 0;
     // Where only events tell of changes, there may have been some meanwhile of which none told.
     if (!this.lines.chip.streamsLevels) this.level = LEVEL_UNKNOWN;
+  }
+
+  /** The chip is asked for a direction. Reads from before tell nothing of the level of what becomes, or was, an output. */
+  redirect(direction: number): void {
+    const isChange = (direction === DIRECTION_OUT) !== (this.direction === DIRECTION_OUT);
+    this.direction = direction;
+    if (!isChange) return;
+    this.edgeCount = (this.edgeCount + 1) >>> 0;
+    this.fresh = false;
+    for (const { debounce } of this.handles) debounce?.reset(LEVEL_UNKNOWN);
+  }
+
+  /** Whether a level that nobody knows is to be read: somebody watches, and nothing on its way will tell it. */
+  get needsRead(): boolean {
+    if (this.fresh || this.watchers === 0 || this.making !== null) return false;
+    if (this.learnsPending > 0 || this.parity.reading !== null) return false;
+    return this.direction === DIRECTION_OUT || this.subscribed === IRQ_BOTH;
+  }
+
+  /** The chip went away: nobody knows what the level is, and what bounces is not to be waited for. */
+  lost(): void {
+    this.resubscribed(IRQ_NONE);
+    for (const { debounce } of this.handles) debounce?.reset(debounce.level);
   }
 
   /** An event without a level came: it has to be read. */
   unread(): void {
     this.edgeCount = (this.edgeCount + 1) >>> 0;
     this.fresh = false;
+    this.parity.event();
   }
 
   /** An edge whose level is told by the chip. */
   streamed(edge: Edge): void {
     this.edgeCount = (this.edgeCount + 1) >>> 0;
+    const { level } = edge;
     // Merged changes that lead back to the level last told were two at least: both directions are owed. A level that was read
     // does not count, as a read may be ahead of the edges that are on their way.
-    if (edge.merged && edge.level === this.#toldLevel) this.#deliver(1 - edge.level, edge);
-    this.#toldLevel = edge.level;
+    const isBoth = edge.merged && level === this.#streamedLevel;
+    this.#streamedLevel = level;
     this.fresh = true;
-    this.#deliver(edge.level, edge);
+    this.level = level;
+    if (isBoth) this.#changed(1 - level, edge);
+    this.#changed(level, edge);
   }
 
   /** A level that was read while no event was under way, on a chip whose events carry none. */
   learn(level: number): void {
-    // Only events change a known level, see {@link settle}; one that is on its way will.
-    this.fresh = this.level === LEVEL_UNKNOWN || this.level === level;
-    if (!this.fresh) return;
-    if (this.level === LEVEL_UNKNOWN) this.#learnedUntilMs = performance.now() + OWED_MS;
-    this.observe(level);
+    this.fresh = this.parity.learn(this.level, level);
+    if (this.fresh) this.observe(level);
   }
 
-  /**
-   * A level read after an event that carried none (the event stands for one or more edges, merged by the chip's latch).
-   * The parity tells: a changed level means one edge, an unchanged one two. After an unchanged level the chip mostly reports
-   * the second edge once more; an event with an unchanged level soon after is taken for that, and counted as ambiguous, so that
-   * no edge is delivered which did not happen. The first event after the level was first read may likewise be for an edge before
-   * that read: then only the edge is certain that leads to the level now.
-   */
+  /** A level read after an event that carried none. */
   settle(level: number, edge: Edge): void {
-    const nowMs = performance.now();
-    const isOwed = nowMs < this.#owedUntilMs;
-    const isFirst = this.level === LEVEL_UNKNOWN || nowMs < this.#learnedUntilMs;
-    const unchanged = this.level === level;
+    const edges = this.parity.settle(this.level, level);
     this.fresh = true;
-    this.#learnedUntilMs = 0;
-    if (isFirst) {
-      if (unchanged) this.lines.ambiguousEvents++;
-    } else if (unchanged) {
-      if (isOwed) {
-        this.#owedUntilMs = 0;
-        this.lines.ambiguousEvents++;
-        this.observe(level);
-        return;
-      }
-      this.#deliver(1 - level, edge);
-    }
-    if (isFirst || unchanged || isOwed) this.#owedUntilMs = nowMs + OWED_MS;
-    this.#deliver(level, edge);
+    if (this.parity.wasAmbiguous) this.lines.ambiguousEvents++;
+    if (edges === EDGES_NONE) return this.observe(level);
+    this.level = level;
+    if (edges === EDGES_BOTH) this.#changed(1 - level, edge);
+    this.#changed(level, edge);
   }
 
   /** An event of a line that is subscribed for one edge type only: the edge is known, the level now is not. */
   edgeOnly(level: number, edge: Edge): void {
     this.fresh = false;
-    this.#deliver(level, edge);
+    this.level = level;
+    this.#changed(level, edge);
   }
 
-  /** The level was read (or confirmed by a write), no edge told: level interrupts look at it. */
+  #changed(level: number, edge: Edge): void {
+    this.edges++;
+    fanOut.edge(this, level, edge);
+  }
+
+  /** The level was read, no edge told: level interrupts look at it, and watchers for whom it is another. */
   observe(level: number): void {
     this.level = level;
-    const handles = this.handles;
-    for (let i = 0; i < handles.length; i++) {
-      const handle = handles[i] as LineHandle;
-      if (handle.interrupt.isLevel && handle.interrupt.level(level)) handle.consumer.interrupt(handle);
-    }
+    if (this.handles.length > 0) fanOut.observed(this, level);
   }
 
   /** An output was set: watchers hear of a change, interrupts do not exist on outputs. `edge` is filled when one watches. */
   driven(level: number, edge: LocalEdge): void {
-    const changed = this.level !== level;
+    const before = this.level;
     this.level = level;
-    if (!changed) return;
+    this.fresh = true;
+    if (before === level) return;
+    if (before === LEVEL_UNKNOWN) return this.observe(level);
     this.edges++;
-    const handles = this.handles;
-    for (let i = 0; i < handles.length; i++) {
-      const handle = handles[i] as LineHandle;
-      if (handle.watching) handle.consumer.edge?.(handle, level, edge.at(this.offset, level));
-    }
+    if (this.watchers > 0) fanOut.driven(this, level, edge);
   }
 
   /** The chip did not take a direction: what it has now is unknown, and nobody became owner by it. */
   directionRefused(direction: number): void {
     this.direction = -1;
-    if (direction !== DIRECTION_OUT || this.owner === null) return;
+    this.fresh = false;
+    if (direction === DIRECTION_OUT) this.disown();
+  }
+
+  /** Nobody owns it any more. */
+  disown(): void {
+    if (this.owner === null) return;
     this.owner.direction = DIRECTION_NONE;
     this.owner = null;
   }
 
-  #deliver(level: number, edge: Edge): void {
-    this.edges++;
-    this.level = level;
-    const handles = this.handles;
-    for (let i = 0; i < handles.length; i++) {
-      const handle = handles[i] as LineHandle;
-      if (handle.watching) handle.consumer.edge?.(handle, level, edge);
-      if (handle.interrupt.edge(level)) handle.consumer.interrupt(handle);
-    }
+  /** Tells consumers when direction or owner are others than they were told; not while the chip is being asked. */
+  announce(): void {
+    if (this.directionsPending > 0 || this.making !== null) return;
+    if (this.direction === this.#toldDirection && this.owner === this.#toldOwner) return;
+    this.#toldDirection = this.direction;
+    this.#toldOwner = this.owner;
+    if (this.handles.length > 0) fanOut.changed(this);
   }
 
-  /** Direction for people: `none`, `out`, `in` or `unknown`. */
-  get directionName(): string {
-    if (this.direction === DIRECTION_NONE) return 'none';
-    if (this.direction === DIRECTION_OUT) return 'out';
-    return this.direction === DIRECTION_IN ? 'in' : 'unknown';
+  // What follows is for FanOut, which says when.
+
+  tellEdge(level: number, edge: Edge): void {
+    const { handles } = this;
+    for (let i = 0; i < handles.length; i++) (handles[i] as LineHandle).tellEdge(level, edge);
+  }
+
+  tellDriven(level: number, edge: Edge): void {
+    const { handles } = this;
+    for (let i = 0; i < handles.length; i++) (handles[i] as LineHandle).tellDriven(level, edge);
+  }
+
+  tellObserved(level: number): void {
+    const { handles } = this;
+    for (let i = 0; i < handles.length; i++) (handles[i] as LineHandle).tellObserved(level);
+  }
+
+  tellChanged(): void {
+    for (const handle of this.handles) handle.consumer.changed?.(handle);
   }
 }

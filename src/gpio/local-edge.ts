@@ -30,4 +30,14 @@ export class LocalEdge implements Edge {
     this.timeNs = monotonicNs();
     return this;
   }
+
+  /** Fills it with another edge, whose object is about to be used for the next one. */
+  copy(edge: Edge): this {
+    this.offset = edge.offset;
+    this.level = edge.level;
+    this.seq = edge.seq;
+    this.merged = edge.merged;
+    this.timeNs = edge instanceof LocalEdge ? edge.timeNs : Number(edge.timestampNs);
+    return this;
+  }
 }

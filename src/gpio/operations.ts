@@ -1,0 +1,114 @@
+import { type Completion, IRQ_NONE, RESULT_UNAVAILABLE } from './chip.ts';
+import type { Line } from './line.ts';
+
+export const OP_GET_DIRECTION = 0;
+export const OP_SET_DIRECTION = 1;
+export const OP_GET_VALUE = 2;
+export const OP_SET_VALUE = 3;
+export const OP_IRQ_TYPE = 4;
+/** A read of our own: after an event without a level, or to learn the level of a line that is watched. */
+export const OP_SETTLE = 5;
+export const OP_LEARN = 6;
+
+/** One operation under way at a chip. Used again and again: it is valid until its answer was dealt with. */
+export interface Operation {
+  readonly index: number;
+  kind: number;
+  line: Line;
+  /** What is set. */
+  value: number;
+  /** {@link Line.edgeCount} when it was sent. */
+  edgeCount: number;
+  /** Who asked; null = we. */
+  done: Completion | null;
+  token: number;
+  isOpen: boolean;
+  /** It was answered in place of the chip, which may answer yet. */
+  isAbandoned: boolean;
+}
+
+export interface OperationListener {
+  answered(operation: Operation, result: number, value: number): void;
+}
+
+/**
+ * The operations under way at a chip, as their one completion: an operation's index is its token, so a message allocates
+ * nothing. Keeps the lines' counts of what is pending.
+ */
+export class Operations implements Completion {
+  readonly #listener: OperationListener;
+  readonly #pool: Operation[] = [];
+  readonly #free: Operation[] = [];
+  #outstanding = 0;
+
+  constructor(listener: OperationListener) {
+    this.#listener = listener;
+  }
+
+  /** How many wait for their answers. */
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+
+  /** @returns the token for the chip */
+  begin(kind: number, line: Line, value: number, done: Completion | null, token: number): number {
+    this.#outstanding++;
+    count(kind, line, value, 1);
+    const { edgeCount } = line;
+    let operation = this.#free.pop();
+    if (operation === undefined) {
+      const index = this.#pool.length;
+      operation = { index, kind, line, value, edgeCount, done, token, isOpen: true, isAbandoned: false };
+      this.#pool.push(operation);
+      return index;
+    }
+    operation.kind = kind;
+    operation.line = line;
+    operation.value = value;
+    operation.edgeCount = edgeCount;
+    operation.done = done;
+    operation.token = token;
+    operation.isOpen = true;
+    return operation.index;
+  }
+
+  complete(index: number, result: number, value: number): void {
+    const operation = this.#pool[index] as Operation;
+    if (operation.isOpen) this.#answered(operation, result, value);
+    else if (!operation.isAbandoned) return;
+    operation.isAbandoned = false;
+    this.#free.push(operation);
+  }
+
+  #answered(operation: Operation, result: number, value: number): void {
+    operation.isOpen = false;
+    this.#outstanding--;
+    count(operation.kind, operation.line, operation.value, -1);
+    this.#listener.answered(operation, result, value);
+    operation.done = null;
+  }
+
+  /** The operation itself, by the token that {@link begin} gave. */
+  at(index: number): Operation {
+    return this.#pool[index] as Operation;
+  }
+
+  /** Answers everything in place of a chip that went away without doing so. What it says later is not heard. */
+  abandon(): void {
+    for (const operation of [...this.#pool]) {
+      if (!operation.isOpen) continue;
+      operation.isAbandoned = true;
+      this.#answered(operation, RESULT_UNAVAILABLE, 0);
+    }
+  }
+}
+
+function count(kind: number, line: Line, value: number, by: 1 | -1): void {
+  line.pending += by;
+  if (kind === OP_SET_DIRECTION) line.directionsPending += by;
+  else if (kind === OP_LEARN) line.learnsPending += by;
+  else if (kind === OP_IRQ_TYPE) {
+    line.irqTypesPending += by;
+    if (value === IRQ_NONE) line.unsubscriptionsPending += by;
+  }
+}
