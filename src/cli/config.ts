@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
-import { ConfigError, configJsonSchema, loadConfig } from '../config/config.ts';
+import { type Config, ConfigError, configJsonSchema, loadConfig } from '../config/config.ts';
+import { topicSegment } from '../exporters/mqtt/topic-names.ts';
 import { type Command, type CommandIo, UsageError } from './command.ts';
 
 const USAGE = `Usage: rproc-gpio config check [-c FILE] [--all]
@@ -66,11 +67,14 @@ function parse(args: readonly string[]) {
 
 function check(file: string, isAll: boolean, io: CommandIo): number {
   try {
-    const { coprocessors, chips, exports } = loadConfig(file);
-    const counts = [count(coprocessors, 'coprocessor'), count(chips, 'chip'), count(exports, 'export')].join(
-      ', ',
-    );
-    io.stdout.write(`${file}: ok (${counts})\n`);
+    const config = loadConfig(file);
+    const { coprocessors, chips, exports, mqtt } = config;
+    const counts = [count(coprocessors, 'coprocessor'), count(chips, 'chip'), count(exports, 'export')];
+    if (mqtt !== undefined) counts.push('mqtt');
+    io.stdout.write(`${file}: ok (${counts.join(', ')})\n`);
+    for (const { name, segment } of mappedNames(config)) {
+      io.stdout.write(`${file}: mqtt: no topic can hold "${name}": it is published as ${segment}\n`);
+    }
     return 0;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -83,6 +87,15 @@ function check(file: string, isAll: boolean, io: CommandIo): number {
     }
     return 2;
   }
+}
+
+/** New names that MQTT or Home Assistant cannot carry. Names that the firmware gives are known only when it runs. */
+function mappedNames({ mqtt }: Config): { name: string; segment: string }[] {
+  return (mqtt?.lines ?? []).flatMap(({ name }) => {
+    if (name === undefined) return [];
+    const segment = topicSegment(name);
+    return segment === name ? [] : [{ name, segment }];
+  });
 }
 
 function count(map: Readonly<Record<string, unknown>>, noun: string): string {

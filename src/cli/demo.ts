@@ -1,8 +1,23 @@
+import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defaultDemoFolder, demoConfig } from '../daemon/demo-config.ts';
+import type { Service } from '../daemon/service.ts';
 import type { Command } from './command.ts';
 import { TUNING_OPTIONS, TUNING_USAGE, tuneProcess } from './process-tuning.ts';
 import { runService } from './run-service.ts';
+import { wholeNumber } from './whole-number.ts';
+
+const MQTT_PORT = 1883;
+
+/** Whether nobody listens on a port of the loopback interface. */
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
 
 export const command: Command = {
   name: 'demo',
@@ -10,23 +25,40 @@ export const command: Command = {
   usage: `usage: rproc-gpio demo [options]
 
 Starts the example firmware (examples/sensor-hub) as a process of this machine,
-binds the vrings that it shares, and offers its 16 lines to one guest.
+binds the vrings that it shares, and offers its 16 lines to one guest, to MQTT
+(an embedded broker) and to the commands get, set, mon, status, ...
 
-  --dir=PATH             folder for the sockets vm1.sock (guests) and pins.sock
-                         (the hub's outside world); default: one of this user's
-                         in $XDG_RUNTIME_DIR or /tmp
+  --dir=PATH             folder for the sockets vm1.sock (guests), pins.sock
+                         (the hub's outside world) and control.sock (commands);
+                         default: one of this user's in $XDG_RUNTIME_DIR or
+                         /tmp; the control socket where commands look for it
+  --mqtt-port=N          port of the embedded broker (default: 1883, or a free
+                         one when that is taken)
 ${TUNING_USAGE}  -h, --help             this text
 `,
   async run(args, io) {
     const { values } = parseArgs({
       args: [...args],
-      options: { dir: { type: 'string' }, ...TUNING_OPTIONS },
+      options: { dir: { type: 'string' }, 'mqtt-port': { type: 'string' }, ...TUNING_OPTIONS },
     });
-    const { config, pinsSocket, guestSocket } = demoConfig(values.dir ?? defaultDemoFolder());
+    const { dir, 'mqtt-port': wantedPort } = values;
+    const mqttPort =
+      wantedPort === undefined
+        ? (await isFree(MQTT_PORT))
+          ? MQTT_PORT
+          : 0
+        : wholeNumber('--mqtt-port', wantedPort, 0, 65535);
+    const folder = dir ?? defaultDemoFolder();
+    const controlSocket = dir === undefined ? undefined : join(folder, 'control.sock');
+    const { config, pinsSocket, guestSocket } = demoConfig(folder, { mqttPort, controlSocket });
     await tuneProcess(values);
-    const hint = `guest:   connect a vhost-user front-end of device type GPIO to ${guestSocket}
-outside: node examples/sensor-hub/pins.mjs ${pinsSocket} set IMU_INT 1
+    const say = ({
+      mqttPort: port,
+    }: Service): string => `guest:    connect a vhost-user front-end of device type GPIO to ${guestSocket}
+mqtt:     mosquitto_sub -p ${port} -v -t 'rproc-gpio/#'
+commands: npx rproc-gpio ${controlSocket === undefined ? '' : `--socket=${controlSocket} `}mon    (and info, get, set, pulse, status, ...)
+outside:  node examples/sensor-hub/pins.mjs ${pinsSocket} set IMU_INT 1
 `;
-    return runService({ config, configFile: null, io, hint });
+    return runService({ config, configFile: null, io, hint: say });
   },
 };

@@ -1,4 +1,4 @@
-import type { Config } from '../config/config.ts';
+import { type Config, loadConfig } from '../config/config.ts';
 import { type LogLevel, Service, type ServiceOptions } from '../daemon/service.ts';
 import type { CommandIo } from './command.ts';
 
@@ -12,11 +12,12 @@ export function logTo(io: CommandIo, level: LogLevel): (level: LogLevel, message
   };
 }
 
+const ENDING_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
 /** Resolves with the name of the first signal that asks the process to end. */
-export function endingSignal(): Promise<string> {
+export function endingSignal(signals: readonly NodeJS.Signals[] = ENDING_SIGNALS): Promise<string> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
-      process.once(signal, () => resolve(signal));
+    for (const signal of signals) process.once(signal, () => resolve(signal));
   });
 }
 
@@ -39,25 +40,39 @@ export interface RunOptions {
   readonly config: Config;
   readonly configFile: string | null;
   readonly io: CommandIo;
+  /** SIGHUP and `reload` read the file again. */
+  readonly reloads?: boolean;
   /** Said behind the `ready` line. */
-  readonly hint?: string;
+  readonly hint?: (service: Service) => string;
   /** Told once guests can connect. */
   readonly onReady?: (service: Service) => void;
 }
 
 /** Runs the service until a signal ends it. @returns the exit code */
-export async function runService({ config, configFile, io, hint, onReady }: RunOptions): Promise<number> {
-  const ending = endingSignal();
-  const onLog = logTo(io, config.log.level);
-  const service = await startUnless(ending, {
-    config,
-    configFile,
-    onLog,
-    onLine: (text) => io.stdout.write(text),
-  });
+export async function runService({
+  config,
+  configFile,
+  io,
+  reloads = false,
+  hint,
+  onReady,
+}: RunOptions): Promise<number> {
+  const loads = reloads && configFile !== null;
+  const ending = !loads ? endingSignal() : endingSignal(['SIGTERM', 'SIGINT']);
+  let service: Service | null = null;
+  const onLog: ServiceOptions['onLog'] = (level, message) =>
+    logTo(io, (service?.config ?? config).log.level)(level, message);
+  const options = { config, configFile, onLog, onLine: (text: string) => void io.stdout.write(text) };
+  // One that comes during the start asks for what is being read anyway.
+  if (loads) process.on('SIGHUP', () => void service?.reload().catch(sayRefused));
+  const sayRefused = (error: unknown): void => onLog('error', `${(error as Error).message}`);
+  service = await startUnless(
+    ending,
+    !loads ? options : { ...options, loadConfig: () => loadConfig(configFile) },
+  );
   if (service === null) return 0;
   io.stdout.write(`ready: ${service.summary}\n`);
-  if (hint !== undefined) io.stdout.write(hint);
+  if (hint !== undefined) io.stdout.write(hint(service));
   onReady?.(service);
   onLog('info', `ending on ${await ending}`);
   await service.close();

@@ -12,7 +12,7 @@ export const command: Command = {
 Binds the configured co-processors and offers their lines to guests. Prints one
 line beginning with 'ready' on standard output once guests can connect, then a
 line for each level change. The log is on standard error. SIGTERM and SIGINT end
-it.
+it; SIGHUP reads the file again and applies what changed.
 
   -c, --config=FILE      configuration (default: rproc-gpio.yaml); see
                          docs/config.md
@@ -25,6 +25,6 @@ ${TUNING_USAGE}  -h, --help             this text
     });
     const config = loadConfig(values.config);
     await tuneProcess(values);
-    return runService({ config, configFile: values.config, io });
+    return runService({ config, configFile: values.config, io, reloads: true });
   },
 };

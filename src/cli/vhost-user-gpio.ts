@@ -4,6 +4,7 @@ import { type Command, type CommandIo, UsageError } from './command.ts';
 import { TUNING_OPTIONS, TUNING_USAGE, tuneProcess } from './process-tuning.ts';
 import { runService } from './run-service.ts';
 import { serveDescriptor } from './serve-descriptor.ts';
+import { wholeNumber } from './whole-number.ts';
 
 /** What QEMU's docs/interop/vhost-user.json asks of `--print-capabilities`. */
 const CAPABILITIES = { type: 'gpio', features: [] };
@@ -64,17 +65,11 @@ function serveSocket(
   pollUs: number,
   io: CommandIo,
 ): Promise<number> {
-  const lines = [{ line: `${Object.keys(config.chips)[0]}/*`, access: 'write' as const }];
-  const exports = { 'vhost-user-gpio': { socket, protocol: 'virtio-gpio' as const, pollUs, lines } };
+  const line = `${Object.keys(config.chips)[0]}/*`;
+  const lines = [{ line, access: 'write' as const, role: 'any' as const }];
+  const protocol = 'virtio-gpio' as const;
+  const exports = { 'vhost-user-gpio': { socket, protocol, pollUs, reconnectGraceMs: 0, lines } };
   return runService({ config: { ...config, exports }, configFile: file, io });
-}
-
-function wholeNumber(option: string, text: string, least: number, most: number, prefix = ''): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < least || value > most) {
-    throw new UsageError(`${option}=${prefix}${text}: a whole number from ${least} to ${most} is needed`);
-  }
-  return value;
 }
 
 /** The configuration of one chip, without exports and without a line log. */
@@ -82,7 +77,11 @@ function chipConfig(chip: string): { config: Config; file: string | null } {
   const simulated = /^sim:(\d+)$/.exec(chip);
   if (simulated !== null) {
     const lines = wholeNumber('--chip', simulated[1] as string, 1, 65535, 'sim:');
-    const text = JSON.stringify({ chips: { sim: { type: 'sim', lines } }, log: { lines: [] } });
+    const text = JSON.stringify({
+      chips: { sim: { type: 'sim', lines } },
+      control: { enabled: false },
+      log: { lines: [] },
+    });
     return { config: parseConfig(text, 'command line'), file: null };
   }
   const at = chip.lastIndexOf('#');
@@ -97,16 +96,18 @@ function chipConfig(chip: string): { config: Config; file: string | null } {
     );
   }
   const coprocessors: Config['coprocessors'] = {};
-  if (chosen.type !== 'sim') {
+  if (chosen.type === 'coprocessor') {
     const coprocessor = config.coprocessors[chosen.coprocessor];
     if (coprocessor !== undefined) coprocessors[chosen.coprocessor] = coprocessor;
   }
+  const { mqtt: _mqtt, ...rest } = config;
   return {
     config: {
-      ...config,
+      ...rest,
       coprocessors,
       chips: { [name]: chosen },
       exports: {},
+      control: { ...config.control, enabled: false },
       log: { ...config.log, lines: [] },
     },
     file,

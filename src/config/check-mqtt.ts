@@ -90,7 +90,7 @@ function checkTopics({ baseTopic, gateway, homeAssistant, clientId }: MqttConfig
   const check = (path: readonly string[], value: string | undefined, isLevel: boolean): void => {
     if (value === undefined) return;
     const fault =
-      topicFault(value) ?? (isLevel && value.includes('/') ? 'holds a "/", and is one level only' : null);
+      topicFault(value) ?? (isLevel && value.includes('/') ? 'holds "/", and is one level only' : null);
     if (fault === null) return;
     report(
       [...path],

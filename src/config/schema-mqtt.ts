@@ -48,13 +48,13 @@ export const mqtt = section('Lines on MQTT ([mqtt.md](mqtt.md)).', {
   ).optional(),
   baseTopic: topic('First part of all topics.', 'a topic such as "rproc-gpio"').default('rproc-gpio'),
   gateway: topic(
-    'Name of this gateway, the second part of all topics; the host name when absent.',
+    'Name of this gateway, the second part of all topics; the host name (without its domain) when absent.',
     'a name such as "gateway1"',
   ).optional(),
   clientId: text('Client identifier; `rproc-gpio-GATEWAY` when absent.', 'text').optional(),
   protocolVersion: z
     .literal([5, '3.1.1'], { error: '5 or "3.1.1"' })
-    .describe('Version of the protocol.')
+    .describe('Version of the protocol. The embedded broker speaks 3.1.1 in any case.')
     .default(5),
   username: z
     .union([text('User name.', 'a user name'), secret('User name, kept elsewhere.')], {

@@ -18,6 +18,13 @@ export interface DemoConfig {
   readonly guestSocket: string;
 }
 
+export interface DemoOptions {
+  /** Port of the embedded broker; 0 = a free one. */
+  readonly mqttPort: number;
+  /** undefined: where the commands look by themselves. */
+  readonly controlSocket: string | undefined;
+}
+
 /** Folder of the demo's sockets unless told otherwise. */
 export function defaultDemoFolder(): string {
   const { XDG_RUNTIME_DIR } = process.env;
@@ -37,11 +44,12 @@ function makeFolder(folder: string): void {
 }
 
 /**
- * What `rproc-gpio demo` serves: the firmware example as a process of this machine, its lines offered to one guest.
+ * What `rproc-gpio demo` serves: the firmware example as a process of this machine, its lines offered to one
+ * guest, to MQTT and to the commands of the host.
  * @param folder for the sockets; made (mode 0700) if it is not there
  * @throws Error when the folder cannot be made, or others could replace the sockets in it
  */
-export function demoConfig(folder: string): DemoConfig {
+export function demoConfig(folder: string, { mqttPort, controlSocket }: DemoOptions): DemoConfig {
   makeFolder(folder);
   const status = lstatSync(folder);
   if (!status.isDirectory() || status.uid !== process.getuid?.()) {
@@ -64,6 +72,21 @@ export function demoConfig(folder: string): DemoConfig {
     },
     chips: { hub: { coprocessor: 'hub' } },
     exports: { vm1: { socket: guestSocket, lines: ['hub/*'] } },
+    mqtt: {
+      broker: 'embedded',
+      port: mqttPort,
+      gateway: 'demo',
+      homeAssistant: {},
+      lines: [
+        { line: 'hub/LED_*', role: 'output' },
+        { line: 'hub/SENSOR_*', role: 'output' },
+        { line: 'hub/BUZZER', role: 'output' },
+        { line: 'hub/LID_OPEN', deviceClass: 'opening' },
+        { line: 'hub/TAMPER', deviceClass: 'tamper' },
+        'hub/*',
+      ],
+    },
+    ...(controlSocket === undefined ? {} : { control: { socket: controlSocket } }),
   });
   return { config: parseConfig(text, join(folder, 'demo.yaml')), pinsSocket, guestSocket };
 }

@@ -3,6 +3,7 @@ import { Coprocessor } from '../coprocessor/coprocessor.ts';
 import { VirtioGpioChip, WANTED_FEATURES } from '../coprocessor/dialects/virtio-gpio.ts';
 import type { Log } from '../coprocessor/log.ts';
 import type { Chip } from '../gpio/chip.ts';
+import { GpiochipChip } from '../gpiochip/gpiochip.ts';
 import { SimulatedChip } from '../testing/simulated-chip.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import { VIRTIO_ID_GPIO } from '../wire/virtio-gpio.ts';
@@ -34,8 +35,10 @@ export async function openChip(
   config: ChipConfig,
   coprocessor: { readonly running: Coprocessor; readonly requestTimeoutMs: number } | undefined,
   poller: Poller,
+  onLog: Log,
 ): Promise<Chip> {
   if (config.type === 'sim') return new SimulatedChip(name, config.lines);
+  if (config.type === 'gpiochip') return GpiochipChip.open({ name, path: config.path, onLog });
   if (coprocessor === undefined)
     throw new Error(`chip ${name}: co-processor ${config.coprocessor} does not run`);
   const { running, requestTimeoutMs } = coprocessor;

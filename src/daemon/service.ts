@@ -1,14 +1,20 @@
+import { defaultControlSocket } from '../client/control-socket.ts';
 import type { Config } from '../config/config.ts';
-import { configErrorAt } from '../config/line-fault.ts';
-import type { Coprocessor } from '../coprocessor/coprocessor.ts';
 import { CoprocessorError } from '../coprocessor/coprocessor-error.ts';
-import { VirtioGpioDevice } from '../exporters/virtio-gpio/device.ts';
-import { VhostUserServer } from '../exporters/virtio-gpio/server.ts';
-import { ChipLines } from '../gpio/chip-lines.ts';
-import { LineSelectionError, matchesGlob, selectLines } from '../gpio/line-selection.ts';
+import { ControlServer } from '../exporters/control/control-server.ts';
+import { MqttExporter } from '../exporters/mqtt/mqtt-exporter.ts';
+import { assignSegments } from '../exporters/mqtt/topic-names.ts';
+import type { ChipLines } from '../gpio/chip-lines.ts';
+import { selectLines } from '../gpio/line-selection.ts';
 import { Poller } from '../virtqueue/poller.ts';
+import type { ReloadReport, ServiceStatus } from '../wire/control.ts';
+import { ChipSet } from './chip-set.ts';
+import { GuestExports } from './guest-exports.ts';
 import { LineLog } from './line-log.ts';
-import { createCoprocessor, openChip } from './open-chip.ts';
+import { mqttOptions } from './mqtt-config.ts';
+import { planReload, ReloadError } from './reload.ts';
+import { selectAll } from './select-lines.ts';
+import { packageVersion } from './version.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -16,6 +22,8 @@ export interface ServiceOptions {
   readonly config: Config;
   /** The file that the configuration came from; null for one that was made up. Errors of lines name their place in it. */
   readonly configFile: string | null;
+  /** Reads the configuration anew, for {@link Service.reload}; throws ConfigError. */
+  readonly loadConfig?: () => Config;
   readonly onLog: (level: LogLevel, message: string) => void;
   /** Takes the lines of the line log. */
   readonly onLine: (text: string) => void;
@@ -23,33 +31,27 @@ export interface ServiceOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Faults of the firmware rather than of the set-up: that chip is refused, the others are served. */
-const FIRMWARE_FAULTS = new Set([
-  'ERR_RESOURCE_TABLE',
-  'ERR_VDEV',
-  'ERR_CARVEOUT',
-  'ERR_START_TIMEOUT',
-  'ERR_WIRE',
-]);
-
-/** Whether a selector (`*` or `CHIP/LINE`) may mean lines of a chip. */
-function isOfChip(selector: string, chip: string): boolean {
-  return selector === '*' || matchesGlob(selector.slice(0, selector.indexOf('/')), chip);
-}
-
 /** Everything that runs: co-processors, chips, exported devices. Made by {@link Service.start}, ended by {@link close}. */
 export class Service {
   readonly #options: ServiceOptions;
+  readonly #startedAtMs = Date.now();
   /** Runs all rings of this service. */
   readonly poller = new Poller();
-  readonly #coprocessors = new Map<string, Coprocessor>();
-  readonly #chips = new Map<string, ChipLines>();
-  readonly #servers = new Map<string, VhostUserServer>();
+  readonly #chipSet: ChipSet;
+  readonly #guests: GuestExports;
+  #config: Config;
+  #mqtt: MqttExporter | null = null;
+  #control: ControlServer | null = null;
   #lineLog: LineLog | null = null;
+  #reloading: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | null = null;
 
   private constructor(options: ServiceOptions) {
+    const { config, configFile, onLog } = options;
     this.#options = options;
+    this.#config = config;
+    this.#chipSet = new ChipSet({ poller: this.poller, onLog, configFile });
+    this.#guests = new GuestExports(this.poller, onLog);
   }
 
   /**
@@ -78,11 +80,28 @@ export class Service {
   }
 
   async #start(): Promise<void> {
-    await this.#startCoprocessors();
+    const { onLog, onLine, configFile } = this.#options;
+    await this.#chipSet.start(this.#config);
+    await this.#chipSet.open(this.#config);
     this.#throwIfClosing();
-    await this.#openChips();
+    if (this.#chipSet.lines.size === 0) {
+      throw new CoprocessorError(
+        'ERR_VDEV',
+        'no chip could be opened, so there is nothing to serve; see the errors above',
+      );
+    }
+    const selections = selectAll(this.#config, this.#chipSet.all, configFile);
+    for (const [name, chips] of selections.missing) {
+      onLog('error', `export ${name} is refused: its chip ${chips.join(', ')} could not be opened`);
+    }
+    for (const [name, lines] of selections.exports)
+      this.#guests.add(name, this.#config.exports[name]!, lines);
+    this.#lineLog = new LineLog(this.#chipSet.all, this.#config.log.lines, onLine);
+    await this.#startMqtt();
     this.#throwIfClosing();
-    this.#export();
+    await this.#startControl();
+    this.#throwIfClosing();
+    for (const name of this.#guests.names) this.#guests.listen(name);
   }
 
   /** What was opened before is closed; nothing may be opened after it. */
@@ -90,125 +109,150 @@ export class Service {
     if (this.#closing !== null) throw new CoprocessorError('ERR_CLOSED', 'the service was closed');
   }
 
+  async #startMqtt(): Promise<void> {
+    const { mqtt } = this.#config;
+    if (mqtt === undefined) return;
+    // That all selectors mean something was checked with those of the exports.
+    const lines = selectLines(this.#chipSet.all, mqtt.lines, { mayBeEmpty: true, uniqueNames: 'chip' });
+    const segments = assignSegments(
+      lines.map(({ line, name }) => ({ chip: line.lines.name, offset: line.offset, name })),
+    );
+    lines.forEach(({ line, name }, index) => {
+      if (name !== '' && name !== segments[index])
+        this.#options.onLog(
+          'info',
+          `mqtt: no topic can hold the name of ${line.path}: it is ${line.lines.name}/${segments[index]}`,
+        );
+    });
+    const started = await MqttExporter.start({
+      config: mqttOptions(mqtt),
+      lines,
+      chips: this.#chipSet.all,
+      version: packageVersion(),
+      onLog: this.#options.onLog,
+    });
+    this.#mqtt = started;
+    if (this.#closing !== null) await started.close();
+  }
+
+  async #startControl(): Promise<void> {
+    const { enabled, socket, group, access } = this.#config.control;
+    if (!enabled) return;
+    const { onLog } = this.#options;
+    const path = socket ?? process.env.RPROC_GPIO_SOCKET ?? defaultControlSocket();
+    const server = new ControlServer({
+      path,
+      group,
+      access,
+      version: packageVersion(),
+      chips: () => this.#chipSet.all,
+      status: () => this.status,
+      reload: () => this.reload(),
+      onLog,
+    });
+    try {
+      await server.listen();
+    } catch (error) {
+      await server.close();
+      // Who did not ask for it is not kept from serving: a second service of one user has no default socket.
+      if (socket !== undefined) throw error;
+      onLog('warn', `no control socket: ${(error as Error).message}; name one with control.socket`);
+      return;
+    }
+    this.#control = server;
+    if (this.#closing !== null) await server.close();
+  }
+
   /** One line for people: the exported devices and their sockets. */
   get summary(): string {
-    const { exports } = this.#options.config;
-    const devices = [...this.#servers].map(([name, { device }]) => {
-      const lines = device.lineCount;
-      return `${name} (${lines} line${lines === 1 ? '' : 's'}) on ${exports[name]?.socket}`;
-    });
-    const chips = [...this.#chips.values()].map(
+    const chips = this.#chipSet.all.map(
       ({ name, chip }) => `${name} [${chip.label}] (${chip.lineCount} lines)`,
     );
-    return `${devices.join(', ') || 'no exports'}; ${chips.join(', ')}`;
+    return `${this.#guests.summary}; ${chips.join(', ')}`;
   }
 
   /** The chips' lines, by chip name. */
   get chips(): ReadonlyMap<string, ChipLines> {
-    return this.#chips;
+    return this.#chipSet.lines;
   }
 
-  async #startCoprocessors(): Promise<void> {
-    const { config, onLog } = this.#options;
-    const starts = Object.entries(config.coprocessors).map(async ([name, coprocessor]) => {
-      const vdevs = Object.values(config.chips).flatMap((chip) =>
-        chip.type !== 'sim' && chip.coprocessor === name ? [chip.vdev] : [],
-      );
-      const starting = createCoprocessor(name, coprocessor, vdevs, onLog);
-      this.#coprocessors.set(name, starting);
-      try {
-        await starting.start();
-      } catch (error) {
-        this.#coprocessors.delete(name);
-        this.#refuse(`co-processor ${name}`, error);
-      }
-    });
-    // The first fault ends it: the others need not be waited for, they are closed.
-    await Promise.all(starts);
+  /** Port of the embedded MQTT broker; null without one. */
+  get mqttPort(): number | null {
+    return this.#mqtt?.port ?? null;
   }
 
-  /** Logs a fault of the firmware; throws every other one. */
-  #refuse(what: string, error: unknown): void {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    if (!FIRMWARE_FAULTS.has(code)) {
-      if (error instanceof CoprocessorError)
-        throw new CoprocessorError(error.code, `${what}: ${error.message}`, error);
-      throw error;
+  /** What `rproc-gpio status` shows. */
+  get status(): ServiceStatus {
+    const owners = this.#chipSet.all.flatMap(({ lines }) =>
+      lines.flatMap(({ path, ownerName }) => (ownerName === null ? [] : [{ line: path, owner: ownerName }])),
+    );
+    return {
+      version: packageVersion(),
+      pid: process.pid,
+      startedAtMs: this.#startedAtMs,
+      configFile: this.#options.configFile,
+      coprocessors: this.#chipSet.coprocessorStatus,
+      chips: this.#chipSet.chipStatus,
+      exports: this.#guests.status,
+      mqtt: this.#mqtt?.status ?? null,
+      owners,
+    };
+  }
+
+  /** The configuration in force. */
+  get config(): Config {
+    return this.#config;
+  }
+
+  /**
+   * Reads the configuration anew and applies what changed; what did not change is not disturbed. All of it or nothing.
+   * @throws ConfigError for a faulty file, ReloadError for changes that a running service cannot make; nothing was changed then
+   */
+  reload(): Promise<ReloadReport> {
+    const reloaded = this.#reloading.then(() => this.#reload());
+    // One after the other; the next one does not care how this one ended.
+    this.#reloading = reloaded.catch(() => {});
+    return reloaded;
+  }
+
+  async #reload(): Promise<ReloadReport> {
+    const { loadConfig, configFile, onLog, onLine } = this.#options;
+    this.#throwIfClosing();
+    if (loadConfig === undefined) throw new ReloadError(['this service runs without a configuration file']);
+    const before = this.#config;
+    const config = loadConfig();
+    const plan = planReload(before, config, this.#chipSet, this.#guests, configFile);
+    for (const name of plan.guestsToClose) this.#guests.remove(name);
+    // Consumers of chips that go have to be gone before: MQTT and the log are made anew, guests were closed.
+    if (plan.restartsMqtt) {
+      await this.#mqtt?.close();
+      this.#mqtt = null;
     }
-    this.#options.onLog('error', `${what} is refused: ${(error as Error).message}`);
-  }
-
-  async #openChips(): Promise<void> {
-    const { config, onLog } = this.#options;
-    for (const [name, chipConfig] of Object.entries(config.chips)) {
-      try {
-        let coprocessor: { running: Coprocessor; requestTimeoutMs: number } | undefined;
-        if (chipConfig.type !== 'sim') {
-          const running = this.#coprocessors.get(chipConfig.coprocessor);
-          if (running === undefined) continue;
-          const requestTimeoutMs = config.coprocessors[chipConfig.coprocessor]?.requestTimeoutMs ?? 200;
-          coprocessor = { running, requestTimeoutMs };
-        }
-        const chip = await openChip(name, chipConfig, coprocessor, this.poller);
-        if (this.#closing !== null) chip.close();
-        this.#throwIfClosing();
-        const lines = new ChipLines(chip, chipConfig.type === 'sim' ? undefined : chipConfig.reads);
-        lines.onAvailability((available, reason) =>
-          onLog(
-            available ? 'info' : 'error',
-            `chip ${name} is ${available ? 'available' : 'unavailable'}: ${reason}`,
-          ),
-        );
-        this.#chips.set(name, lines);
-        await new Promise<void>((resolve) => lines.learnDirections(resolve));
-        onLog('info', `chip ${name} [${chip.label}] (${chip.lineCount} lines)`);
-      } catch (error) {
-        this.#refuse(`chip ${name}`, error);
-      }
-    }
-    if (this.#chips.size === 0) {
-      throw new CoprocessorError(
-        'ERR_VDEV',
-        'no chip could be opened, so there is nothing to serve; see the errors above',
-      );
-    }
-  }
-
-  #export(): void {
-    const { config, onLog, onLine } = this.#options;
-    const chips = [...this.#chips.values()];
-    const devices: { name: string; socket: string; server: VhostUserServer }[] = [];
-    for (const [name, { lines, pollUs, socket }] of Object.entries(config.exports)) {
-      const missing = Object.keys(config.chips).filter(
-        (chip) => !this.#chips.has(chip) && lines.some(({ line }) => isOfChip(line, chip)),
-      );
-      if (missing.length > 0) {
-        onLog('error', `export ${name} is refused: its chip ${missing.join(', ')} could not be opened`);
-        continue;
-      }
-      const selected = this.#select(name, chips, lines);
-      const device = new VirtioGpioDevice({ name, lines: selected, poller: this.poller, pollUs, onLog });
-      const server = new VhostUserServer({ device, onLog });
-      this.#servers.set(name, server);
-      devices.push({ name, socket, server });
-    }
-    this.#lineLog = new LineLog(chips, config.log.lines, onLine);
-    for (const { socket, server } of devices) server.listen(socket);
-  }
-
-  #select(name: string, chips: readonly ChipLines[], lines: Config['exports'][string]['lines']) {
+    if (plan.restartsLog) this.#lineLog?.close();
+    for (const name of plan.chipsToClose) this.#chipSet.closeChip(name);
+    this.#control?.chipsChanged();
+    for (const name of plan.coprocessorsToStop) await this.#chipSet.stop(name);
+    this.#config = config;
+    let fault: unknown;
     try {
-      return selectLines(chips, lines);
+      await this.#chipSet.start(config, plan.coprocessorsToStart);
+      await this.#chipSet.open(config, plan.chipsToOpen);
+      this.#throwIfClosing();
+      for (const [name, chip] of Object.entries(config.chips)) this.#chipSet.configure(name, chip);
+      const { exports } = selectAll(config, this.#chipSet.all, configFile);
+      for (const name of new Set([...this.#guests.names, ...Object.keys(config.exports)]))
+        this.#guests.apply(name, config.exports[name], exports.get(name));
     } catch (error) {
-      const { configFile } = this.#options;
-      if (!(error instanceof LineSelectionError) || configFile === null) throw error;
-      throw configErrorAt(
-        configFile,
-        ['exports', name, 'lines', error.selector],
-        error.message,
-        error.remedy,
-      );
+      // What was opened only now turned out wrong (a firmware without a line that an export wants): the rest runs on.
+      fault = error;
     }
+    this.#throwIfClosing();
+    if (plan.restartsLog) this.#lineLog = new LineLog(this.#chipSet.all, config.log.lines, onLine);
+    if (plan.restartsMqtt) await this.#startMqtt();
+    if (fault !== undefined) throw fault;
+    for (const text of plan.changed) onLog('info', `reloaded: ${text}`);
+    if (plan.changed.length === 0) onLog('info', 'reloaded: nothing has changed');
+    return { changed: plan.changed, unchanged: plan.changed.length === 0 };
   }
 
   /** Ends everything, sockets first; idempotent. */
@@ -218,10 +262,11 @@ export class Service {
   }
 
   async #close(): Promise<void> {
-    for (const server of this.#servers.values()) server.close();
+    this.#guests.close();
     this.#lineLog?.close();
-    for (const { chip } of this.#chips.values()) chip.close();
+    await Promise.all([this.#mqtt?.close(), this.#control?.close()]);
+    const chipsClosed = this.#chipSet.close();
     this.poller.close();
-    await Promise.all([...this.#coprocessors.values()].map((coprocessor) => coprocessor.close()));
+    await chipsClosed;
   }
 }

@@ -41,7 +41,8 @@ export class CommandProcess {
     const { cwd = tmpdir(), fd, env = {}, program = PROGRAM } = options;
     this.child = spawn(program, args, {
       cwd,
-      env: { ...process.env, ...env },
+      // A service of a test has a control socket of its own: the default one is for one service a user.
+      env: { ...process.env, RPROC_GPIO_SOCKET: join(scratchFolder(), 'control.sock'), ...env },
       stdio: ['ignore', 'pipe', 'pipe', ...(fd === undefined ? [] : [fd])],
     });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {

@@ -37,6 +37,19 @@ async function run(...args: string[]) {
 }
 
 describe('config check', () => {
+  it('shows the new names that no topic can hold', async () => {
+    const file = fileOf(`chips: { sim: { type: sim, lines: 2 } }
+mqtt:
+  broker: embedded
+  lines: [{ line: sim/sim0, name: "a/b+c" }, { line: sim/sim1, name: fine_name }]
+`);
+    const { code, stdout, stderr } = await run('check', '-c', file);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(
+      /^.*a\.yaml: ok \(0 coprocessors, 1 chip, 0 exports, mqtt\)\n.*a\.yaml: mqtt: no topic can hold "a\/b\+c": it is published as a_b_c-[0-9a-f]{4}\n$/,
+    );
+  });
+
   it('says what a good file holds', async () => {
     const file = fileOf(`chips: { a: { type: sim, lines: 2 }, b: { type: sim, lines: 2 } }
 exports: { vm1: { socket: a.sock, lines: ['*'] } }`);

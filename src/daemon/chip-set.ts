@@ -1,0 +1,199 @@
+import type { ChipConfig, Config } from '../config/config.ts';
+import { configErrorAt } from '../config/line-fault.ts';
+import type { Coprocessor } from '../coprocessor/coprocessor.ts';
+import { CoprocessorError } from '../coprocessor/coprocessor-error.ts';
+import type { Log } from '../coprocessor/log.ts';
+import { ChipLines } from '../gpio/chip-lines.ts';
+import type { Line } from '../gpio/line.ts';
+import type { Poller } from '../virtqueue/poller.ts';
+import type { ChipStatus, CoprocessorStatus } from '../wire/control.ts';
+import { applySettings, unknownLine } from './apply-settings.ts';
+import { createCoprocessor, openChip } from './open-chip.ts';
+
+/** Faults of the firmware rather than of the set-up: that chip is refused, the others are served. */
+const FIRMWARE_FAULTS = new Set([
+  'ERR_RESOURCE_TABLE',
+  'ERR_VDEV',
+  'ERR_CARVEOUT',
+  'ERR_START_TIMEOUT',
+  'ERR_WIRE',
+]);
+
+export interface ChipSetOptions {
+  readonly poller: Poller;
+  readonly onLog: Log;
+  /** The file of the configuration, for the places of faults in it; null for one that was made up. */
+  readonly configFile: string | null;
+}
+
+interface OpenChip {
+  readonly config: ChipConfig;
+  readonly lines: ChipLines;
+}
+
+/** The co-processors that run and the chips that are open. */
+export class ChipSet {
+  readonly #options: ChipSetOptions;
+  readonly #coprocessors = new Map<string, Coprocessor>();
+  readonly #states = new Map<string, CoprocessorStatus>();
+  readonly #chips = new Map<string, OpenChip>();
+  readonly #lines = new Map<string, ChipLines>();
+  #closed = false;
+
+  constructor(options: ChipSetOptions) {
+    this.#options = options;
+  }
+
+  /** Lines of the open chips, by chip name. */
+  get lines(): ReadonlyMap<string, ChipLines> {
+    return this.#lines;
+  }
+
+  get all(): readonly ChipLines[] {
+    return [...this.#lines.values()];
+  }
+
+  /** Co-processors, as `status` shows them. */
+  get coprocessorStatus(): CoprocessorStatus[] {
+    return [...this.#states.values()];
+  }
+
+  /** Chips, as `status` shows them. */
+  get chipStatus(): ChipStatus[] {
+    return [...this.#chips].map(([name, { config, lines }]) => ({
+      name,
+      label: lines.chip.label,
+      lineCount: lines.chip.lineCount,
+      available: lines.chip.available,
+      coprocessor: config.type === 'coprocessor' ? config.coprocessor : null,
+      edges: lines.edges,
+      ambiguousEvents: lines.ambiguousEvents,
+    }));
+  }
+
+  /** Starts co-processors together. What the firmware is to blame for is logged; the first other fault is thrown. */
+  async start(config: Config, names: readonly string[] = Object.keys(config.coprocessors)): Promise<void> {
+    await Promise.all(names.map((name) => this.#start(name, config)));
+    this.#throwIfClosed();
+  }
+
+  async #start(name: string, config: Config): Promise<void> {
+    const vdevs = Object.values(config.chips).flatMap((chip) =>
+      chip.type === 'coprocessor' && chip.coprocessor === name ? [chip.vdev] : [],
+    );
+    const starting = createCoprocessor(name, config.coprocessors[name]!, vdevs, this.#options.onLog);
+    this.#coprocessors.set(name, starting);
+    try {
+      await starting.start();
+      this.#states.set(name, { name, state: 'running' });
+      starting.onExit((reason) => this.#states.set(name, { name, state: 'failed', reason }));
+    } catch (error) {
+      this.#coprocessors.delete(name);
+      this.#refuse(`co-processor ${name}`, error);
+      this.#states.set(name, { name, state: 'failed', reason: (error as Error).message });
+    }
+  }
+
+  /** Logs a fault of the firmware; throws every other one. */
+  #refuse(what: string, error: unknown): void {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    if (!FIRMWARE_FAULTS.has(code)) {
+      if (error instanceof CoprocessorError)
+        throw new CoprocessorError(error.code, `${what}: ${error.message}`, error);
+      throw error;
+    }
+    this.#options.onLog('error', `${what} is refused: ${(error as Error).message}`);
+  }
+
+  /** Opens chips one after the other. What the firmware is to blame for is logged; every other fault is thrown. */
+  async open(config: Config, names: readonly string[] = Object.keys(config.chips)): Promise<void> {
+    for (const name of names) {
+      try {
+        await this.#open(name, config);
+      } catch (error) {
+        this.#refuse(`chip ${name}`, error);
+      }
+    }
+  }
+
+  async #open(name: string, config: Config): Promise<void> {
+    const { onLog, poller } = this.#options;
+    const chipConfig = config.chips[name]!;
+    let coprocessor: { running: Coprocessor; requestTimeoutMs: number } | undefined;
+    if (chipConfig.type === 'coprocessor') {
+      const running = this.#coprocessors.get(chipConfig.coprocessor);
+      // It was refused, and that was said.
+      if (running === undefined) return;
+      const requestTimeoutMs = config.coprocessors[chipConfig.coprocessor]?.requestTimeoutMs ?? 200;
+      coprocessor = { running, requestTimeoutMs };
+    }
+    const chip = await openChip(name, chipConfig, coprocessor, poller, onLog);
+    if (this.#closed) chip.close();
+    this.#throwIfClosed();
+    const lines = new ChipLines(chip, chipConfig.type === 'coprocessor' ? chipConfig.reads : undefined);
+    lines.onAvailability((available, reason) =>
+      onLog(
+        available ? 'info' : 'error',
+        `chip ${name} is ${available ? 'available' : 'unavailable'}: ${reason}`,
+      ),
+    );
+    this.#chips.set(name, { config: chipConfig, lines });
+    this.#lines.set(name, lines);
+    this.#checkSettings(name, lines, chipConfig);
+    await new Promise<void>((resolve) => lines.learnDirections(resolve));
+    applySettings(lines, chipConfig.lineSettings);
+    const failed = await new Promise<readonly Line[]>((resolve) => lines.applyInitial(resolve));
+    for (const { path, settings } of failed)
+      onLog('warn', `line ${path} could not be made "${settings.initial}" as lineSettings say`);
+    onLog('info', `chip ${name} [${chip.label}] (${chip.lineCount} lines)`);
+  }
+
+  /** @throws ConfigError for settings of a line that the chip does not have */
+  #checkSettings(name: string, lines: ChipLines, { lineSettings }: ChipConfig): void {
+    const key = unknownLine(lines, lineSettings);
+    if (key === undefined) return;
+    const { configFile } = this.#options;
+    const names = lines.lines.filter((line) => line.name !== '').map((line) => line.name);
+    const right = `${name} has ${lines.lines.length} lines: ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}`;
+    const wrong = `"${key}" is no line`;
+    if (configFile === null) throw new Error(`chips.${name}.lineSettings: ${wrong}; ${right}`);
+    throw configErrorAt(configFile, ['chips', name, 'lineSettings', key], wrong, right, 'key');
+  }
+
+  /** Applies changed `lineSettings` and `reads` of a chip that stays open. @returns whether something changed for its consumers */
+  configure(name: string, config: ChipConfig): boolean {
+    const open = this.#chips.get(name);
+    if (open === undefined) return false;
+    this.#checkSettings(name, open.lines, config);
+    const changed = applySettings(open.lines, config.lineSettings).length > 0;
+    this.#chips.set(name, { ...open, config });
+    return changed;
+  }
+
+  /** Closes a chip whose consumers have closed their lines. */
+  closeChip(name: string): void {
+    this.#lines.get(name)?.chip.close();
+    this.#lines.delete(name);
+    this.#chips.delete(name);
+  }
+
+  /** Ends a co-processor whose chips are closed. */
+  async stop(name: string): Promise<void> {
+    const stopping = this.#coprocessors.get(name);
+    this.#coprocessors.delete(name);
+    this.#states.delete(name);
+    await stopping?.close();
+  }
+
+  /** What was opened before is closed; nothing may be opened after it. */
+  #throwIfClosed(): void {
+    if (this.#closed) throw new CoprocessorError('ERR_CLOSED', 'the service was closed');
+  }
+
+  /** Closes chips, then co-processors; idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const name of [...this.#chips.keys()]) this.closeChip(name);
+    await Promise.all([...this.#coprocessors.keys()].map((name) => this.stop(name)));
+  }
+}

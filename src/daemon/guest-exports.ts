@@ -1,0 +1,172 @@
+import type { ExportConfig } from '../config/config.ts';
+import { type Log, VirtioGpioDevice } from '../exporters/virtio-gpio/device.ts';
+import { featureNames } from '../exporters/virtio-gpio/feature-names.ts';
+import { VhostUserServer } from '../exporters/virtio-gpio/server.ts';
+import type { SelectedLine } from '../gpio/line-selection.ts';
+import type { Poller } from '../virtqueue/poller.ts';
+import type { ServiceStatus } from '../wire/control.ts';
+
+interface GuestExport {
+  readonly config: ExportConfig;
+  readonly lines: readonly SelectedLine[];
+  readonly server: VhostUserServer;
+}
+
+/** What a change of the configuration would do to one export. */
+export interface ExportChange {
+  /** A sentence for people: what is done, or why it cannot be. */
+  readonly text: string;
+  readonly refused: boolean;
+  /** Whether the device is closed in favour of another, or for good; it must be before its chips are. */
+  readonly closes: boolean;
+}
+
+function sameLines(before: readonly SelectedLine[], after: readonly SelectedLine[]): boolean {
+  return (
+    before.length === after.length &&
+    before.every(({ line, name }, index) => line === after[index]?.line && name === after[index]?.name)
+  );
+}
+
+function sameRights(before: readonly SelectedLine[], after: readonly SelectedLine[]): boolean {
+  return before.every((line, index) => {
+    const other = after[index];
+    return line.access === other?.access && line.role === other.role && line.debounceMs === other.debounceMs;
+  });
+}
+
+/** The devices offered to guests, and their sockets. */
+export class GuestExports {
+  readonly #poller: Poller;
+  readonly #onLog: Log;
+  readonly #exports = new Map<string, GuestExport>();
+
+  constructor(poller: Poller, onLog: Log) {
+    this.#poller = poller;
+    this.#onLog = onLog;
+  }
+
+  get names(): string[] {
+    return [...this.#exports.keys()];
+  }
+
+  /** One line for people. */
+  get summary(): string {
+    const devices = [...this.#exports].map(
+      ([name, { lines, config }]) =>
+        `${name} (${lines.length} line${lines.length === 1 ? '' : 's'}) on ${config.socket}`,
+    );
+    return devices.join(', ') || 'no exports';
+  }
+
+  /** Makes a device; {@link listen} lets guests in. */
+  add(name: string, config: ExportConfig, lines: readonly SelectedLine[]): void {
+    const { pollUs, reconnectGraceMs } = config;
+    const device = new VirtioGpioDevice({ name, lines, poller: this.#poller, pollUs, onLog: this.#onLog });
+    const server = new VhostUserServer({ device, reconnectGraceMs, onLog: this.#onLog });
+    this.#exports.set(name, { config, lines, server });
+  }
+
+  /** @throws NativeError when the socket cannot be made */
+  listen(name: string): void {
+    const { server, config } = this.#exports.get(name)!;
+    server.listen(config.socket);
+  }
+
+  /** Closes a device and its connection. */
+  remove(name: string): void {
+    this.#exports.get(name)?.server.close();
+    this.#exports.delete(name);
+  }
+
+  /** Whether an export uses lines of a chip, and a guest is connected to it. */
+  connectedUserOf(chip: string): string | undefined {
+    for (const [name, { lines, server }] of this.#exports) {
+      if (server.connected && lines.some(({ line }) => line.lines.name === chip)) return name;
+    }
+    return undefined;
+  }
+
+  /**
+   * What would have to be done for an export to be as configured; null when nothing.
+   * @param config undefined: the export is no more
+   * @param lines undefined: its chips are not known yet, or not there
+   */
+  changeOf(
+    name: string,
+    config: ExportConfig | undefined,
+    lines: readonly SelectedLine[] | undefined,
+  ): ExportChange | null {
+    const before = this.#exports.get(name);
+    const is = (text: string, closes: boolean): ExportChange => ({
+      text: `export ${name} ${text}`,
+      refused: false,
+      closes,
+    });
+    if (before === undefined)
+      return config === undefined || lines === undefined ? null : is('is added', false);
+    const refuse = (what: string): ExportChange => ({
+      text: `export ${name}: ${what} while a guest is connected; disconnect it first`,
+      refused: true,
+      closes: false,
+    });
+    const { connected } = before.server;
+    if (config === undefined || lines === undefined)
+      return connected ? refuse('it cannot be removed') : is('is removed', true);
+    if (config.socket !== before.config.socket)
+      return connected ? refuse('its socket cannot be changed') : is(`is moved to ${config.socket}`, true);
+    if (lines.length !== before.lines.length && connected) {
+      return refuse(
+        `the number of its lines cannot be changed from ${before.lines.length} to ${lines.length}`,
+      );
+    }
+    if (!sameLines(before.lines, lines))
+      return connected
+        ? refuse('which lines it has, and their names, cannot be changed')
+        : is('has other lines', true);
+    if (!sameRights(before.lines, lines)) return is('has other rights or debounce periods', false);
+    const { pollUs, reconnectGraceMs } = before.config;
+    if (config.pollUs !== pollUs || config.reconnectGraceMs !== reconnectGraceMs)
+      return is('has other times', false);
+    return null;
+  }
+
+  /** Applies a change that was not refused. */
+  apply(name: string, config: ExportConfig | undefined, lines: readonly SelectedLine[] | undefined): void {
+    const change = this.changeOf(name, config, lines);
+    if (change === null || change.refused) return;
+    const before = this.#exports.get(name);
+    if (change.closes) this.remove(name);
+    if (config === undefined || lines === undefined) return;
+    if (before === undefined || change.closes) {
+      this.add(name, config, lines);
+      this.listen(name);
+      return;
+    }
+    const { server } = before;
+    server.device.configure(lines);
+    server.device.pollUs = config.pollUs;
+    server.reconnectGraceMs = config.reconnectGraceMs;
+    this.#exports.set(name, { config, lines, server });
+  }
+
+  /** Exports, as `status` shows them. */
+  get status(): ServiceStatus['exports'] {
+    return [...this.#exports].map(([name, { config, lines, server }]) => {
+      const { requests, errors, interrupts, invalidEvents, badChains } = server.device.counters;
+      return {
+        name,
+        socket: config.socket,
+        lines: lines.length,
+        connected: server.connected,
+        features: featureNames(server.features),
+        counters: { requests, errors, interrupts, invalidEvents, badChains: { ...badChains } },
+      };
+    });
+  }
+
+  /** Sockets and devices; idempotent. */
+  close(): void {
+    for (const name of this.names) this.remove(name);
+  }
+}

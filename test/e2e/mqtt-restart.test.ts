@@ -1,0 +1,167 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LINE_NAMES } from './lab/firmware.ts';
+import { Mosquitto, type MosquittoOptions } from './lab/mosquitto.ts';
+import { MosquittoSub, publish } from './lab/mosquitto-clients.ts';
+import { Resources } from './lab/resources.ts';
+import { SharedHub } from './lab/shared-hub.ts';
+
+const GATEWAY = 'rproc-gpio/lab';
+const HUB = `${GATEWAY}/hub`;
+const SEGMENTS = LINE_NAMES.map((name, offset) => name || `line${offset}`);
+/** What the service subscribes to first of all; once it has, its connection is made. */
+const SERVICE = 'rproc-gpio-lab';
+
+interface LineEvent {
+  readonly seq: number;
+  readonly edge: 'rising' | 'falling';
+  readonly level: 0 | 1;
+}
+
+describe('a broker that goes away and comes back', () => {
+  let resources: Resources;
+  let broker: Mosquitto;
+  let sub: MosquittoSub;
+  let hub: SharedHub;
+
+  beforeEach(() => {
+    resources = new Resources();
+  });
+  afterEach(() => resources.close());
+
+  async function start(options: MosquittoOptions, mqtt: object = {}): Promise<void> {
+    broker = resources.add(await Mosquitto.start(options));
+    // The broker keeps the messages of an observer whose session lasts: it does not matter who is back first.
+    sub = resources.add(
+      await MosquittoSub.start(broker, `${GATEWAY}/#`, { durable: options.persistent === true }),
+    );
+    hub = await SharedHub.start(resources, {
+      mqtt: {
+        broker: broker.url,
+        gateway: 'lab',
+        lines: ['hub/*'],
+        retry: { minMs: 50, maxMs: 500 },
+        topics: { event: { qos: 1 } },
+        ...mqtt,
+      },
+    });
+    for (const line of SEGMENTS) await sub.waitFor(`${HUB}/${line}/state`, /^/);
+  }
+
+  /** The events of a line that came from message `from` on. QoS 1 may bring one twice, and then one that came already. */
+  function events(line: string, from = 0): LineEvent[] {
+    const bySeq = new Map<number, LineEvent>();
+    for (const payload of sub.payloads(`${HUB}/${line}/event`, from)) {
+      const event: LineEvent = JSON.parse(payload);
+      const known = bySeq.get(event.seq);
+      if (known) expect(event).toEqual(known);
+      bySeq.set(event.seq, event);
+    }
+    return [...bySeq.values()];
+  }
+
+  /** Toggles a line once; resolves when its event has come. All earlier events of the line have come then, too. */
+  async function lastEvent(line: string, level: 0 | 1): Promise<LineEvent> {
+    const from = sub.count;
+    await hub.pins.set(line, level);
+    return JSON.parse((await sub.waitFor(`${HUB}/${line}/event`, /^/, { from })).payload);
+  }
+
+  it('gets the last state of each line once, before any newer one, and then the newer ones', async () => {
+    await start({ persistent: true });
+    await sub.waitFor(`${HUB}/BUTTON/state`, 'ON');
+    await broker.stop();
+    const from = sub.count;
+    // Many changes of one line, one of another, none of the rest.
+    await hub.pins.burst('BUTTON', 21, 1000);
+    await hub.pins.set('LID_OPEN', 1);
+    await broker.start();
+    await sub.waitFor(`${HUB}/BUTTON/state`, 'OFF', { from });
+    await sub.waitFor(`${HUB}/LID_OPEN/state`, 'ON', { from });
+    await hub.pins.set('BUTTON', 1);
+    await sub.waitFor(`${HUB}/BUTTON/state`, 'ON', { from });
+    await publish(broker, `${GATEWAY}/lab-mark`, 'x');
+    await sub.waitFor(`${GATEWAY}/lab-mark`, 'x', { from });
+
+    expect(sub.payloads(`${GATEWAY}/status`, from)).toContain('online');
+    expect(sub.payloads(`${HUB}/BUTTON/state`, from)).toEqual(['OFF', 'ON']);
+    expect(sub.payloads(`${HUB}/LID_OPEN/state`, from)).toEqual(['ON']);
+    for (const line of SEGMENTS) {
+      if (line !== 'BUTTON') expect(sub.payloads(`${HUB}/${line}/state`, from)).toHaveLength(1);
+    }
+    // Every edge of the outage, and the one after it.
+    expect(events('BUTTON', from).map(({ level }) => level)).toEqual(
+      Array.from({ length: 22 }, (_, index) => index % 2),
+    );
+    expect(events('LID_OPEN', from)).toHaveLength(1);
+  });
+
+  it('gets all states anew when it has forgotten them in a crash', async () => {
+    await start({});
+    await broker.kill();
+    await hub.pins.set('TAMPER', 1);
+    await broker.start();
+    await broker.subscribed(sub.clientId, `${GATEWAY}/#`);
+    const late = resources.add(await MosquittoSub.start(broker, `${GATEWAY}/#`));
+    for (const line of SEGMENTS) await late.waitFor(`${HUB}/${line}/state`, /^/);
+    await late.waitFor(`${HUB}/TAMPER/state`, 'ON');
+    await late.waitFor(`${HUB}/status`, 'online');
+    await late.waitFor(`${GATEWAY}/status`, 'online');
+    for (const line of SEGMENTS) {
+      const states = late.messages.filter(({ topic }) => topic === `${HUB}/${line}/state`);
+      expect(states).toHaveLength(1);
+    }
+  });
+
+  it('takes commands again, and tells the first edge after the reconnect', async () => {
+    await start({ persistent: true });
+    await broker.stop();
+    await broker.start();
+    // As soon as the service has subscribed: nothing of what it owes the broker need be sent by then.
+    await broker.process.stderr.waitFor(new RegExp(`^${SERVICE} \\d ${HUB.replace('hub', '')}`));
+    const from = sub.count;
+    await hub.pins.set('PROX_INT', 1);
+    await publish(broker, `${HUB}/LED_STATUS/set`, 'ON');
+    await hub.pins.waitForLevel('LED_STATUS', 1);
+    await sub.waitFor(`${HUB}/LED_STATUS/result`, /"ok":true/, { from });
+    await sub.waitFor(`${HUB}/PROX_INT/event`, /"rising"/, { from });
+    await sub.waitFor(`${HUB}/PROX_INT/state`, 'ON', { from });
+  });
+
+  it('loses no edge of a burst that goes on meanwhile', async () => {
+    await start({ persistent: true });
+    const first = await lastEvent('BUTTON', 0);
+    const burst = hub.pins.burst('BUTTON', 3000, 500);
+    await sub.waitFor(`${HUB}/BUTTON/event`, new RegExp(`"seq":${first.seq + 300},`));
+    await broker.stop();
+    await broker.start();
+    await burst;
+    const last = await lastEvent('BUTTON', 1);
+    expect(last.seq).toBe(first.seq + 3001);
+    const seqs = events('BUTTON').map(({ seq }) => seq);
+    const { eventsDropped } = (await hub.status()).mqtt?.counters ?? {};
+    const wanted = Array.from({ length: 3002 }, (_, index) => first.seq + index);
+    expect({ eventsDropped, missing: wanted.filter((seq) => !seqs.includes(seq)) }).toEqual({
+      eventsDropped: 0,
+      missing: [],
+    });
+    expect(seqs).toEqual(seqs.toSorted((a, b) => a - b));
+    for (const event of events('BUTTON')) expect(event.level).toBe(event.edge === 'rising' ? 1 : 0);
+  });
+
+  it('misses the oldest events of a long outage, as many as the counter says', async () => {
+    await start({ persistent: true }, { eventQueueLimit: 100 });
+    const first = await lastEvent('BUTTON', 0);
+    await broker.stop();
+    await hub.pins.burst('BUTTON', 1000, 200);
+    await broker.start();
+    const last = await lastEvent('BUTTON', 1);
+    expect(last.seq).toBe(first.seq + 1001);
+    const seqs = events('BUTTON').map(({ seq }) => seq);
+    const { eventsDropped } = (await hub.status()).mqtt?.counters ?? {};
+    expect(last.seq - first.seq + 1 - seqs.length).toBe(eventsDropped);
+    expect(seqs.length).toBeGreaterThanOrEqual(100);
+    expect(seqs.length).toBeLessThan(300);
+    // The oldest went: what came is one run up to the last.
+    expect(seqs.slice(1)).toEqual(seqs.slice(1).map((_, index) => last.seq - seqs.length + 2 + index));
+  });
+});
