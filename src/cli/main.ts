@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { ControlError } from '../client/control-error.ts';
 import { type Command, type CommandIo, UsageError } from './command.ts';
 
 interface Entry {
@@ -86,6 +87,8 @@ export async function main(args: readonly string[], io: CommandIo): Promise<numb
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     io.stderr.write(`rproc-gpio: ${message}\n`);
+    // Codes of the service are about its side: a reload of a faulty file is no wrong use of the command.
+    if (error instanceof ControlError) return 1;
     if (isUsageError(error)) {
       io.stderr.write(
         `Try 'rproc-gpio ${name !== undefined && Object.hasOwn(COMMANDS, name) ? `${name} ` : ''}--help'.\n`,

@@ -2,7 +2,24 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { run } from './command-process.ts';
 
-const COMMANDS = ['serve', 'demo', 'vhost-user-gpio', 'config', 'inspect'];
+const COMMANDS = [
+  'serve',
+  'demo',
+  'vhost-user-gpio',
+  'config',
+  'inspect',
+  'detect',
+  'info',
+  'get',
+  'set',
+  'toggle',
+  'pulse',
+  'release',
+  'mon',
+  'status',
+  'reload',
+  'completion',
+];
 
 describe('help', () => {
   it.each([[['--help']], [['-h']], [['help']], ...COMMANDS.map((command) => [[command, '--help']])])(
