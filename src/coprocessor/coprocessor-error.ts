@@ -16,6 +16,8 @@ export type CoprocessorErrorCode =
   | 'ERR_EXEC'
   /** The firmware did not come up in time. */
   | 'ERR_START_TIMEOUT'
+  /** An rpmsg channel does not come up, or its bus cannot be started. */
+  | 'ERR_RPMSG'
   /** It was closed while it was starting. */
   | 'ERR_CLOSED';
 
