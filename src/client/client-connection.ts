@@ -49,6 +49,11 @@ function connectError(path: string, error: NodeJS.ErrnoException): ControlError 
         'ERR_PERMISSION',
         `no permission to use ${path} (${error.code}); the service's user, root, and the group that its configuration names in control.group may`,
       );
+    case 'EAGAIN':
+      return new ControlError(
+        'ERR_LIMIT',
+        `more clients wait for the service on ${path} than it takes; try again`,
+      );
     default:
       return new ControlError('ERR_CONNECT', `connect to ${path}: ${error.message}`);
   }

@@ -110,7 +110,7 @@ const RESULTS: Readonly<Record<ControlMethod, Check>> = {
   direction: checkOutcomes,
   watch: fields({ subscription: anyCount, lines: checkLines }),
   unwatch: fields({}),
-  status: fields(STATUS, { control: checkControl }),
+  status: fields(STATUS, { control: orNull(checkControl) }),
   reload: fields({ changed: list(text, 'changes'), unchanged: flag }),
 };
 

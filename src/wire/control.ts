@@ -172,7 +172,7 @@ export interface ServiceStatus {
   readonly exports: readonly ExportStatus[];
   readonly mqtt: MqttStatus | null;
   /** Of the socket that tells it: the control server adds it. */
-  readonly control?: ControlStatus;
+  readonly control?: ControlStatus | null;
   /** Lines that somebody owns as outputs, as `CHIP/NAME`. */
   readonly owners: readonly { readonly line: string; readonly owner: string }[];
 }

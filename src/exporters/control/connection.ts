@@ -127,6 +127,8 @@ export class ControlConnection implements TurnTaker, EdgeSink {
       this.#splitter.clear();
       this.#badRequest(new ControlFault(null, 'ERR_REQUEST', 'the last request has no newline'));
     }
+    // It may be gone altogether: answers are owed to it, watched lines would cost power.
+    this.#unsubscribeAll();
     if (this.#outstanding === 0) this.#end();
     return false;
   }
@@ -197,7 +199,8 @@ export class ControlConnection implements TurnTaker, EdgeSink {
       lines,
       (operator, at, done) => {
         const line = lines[at];
-        if (line !== undefined && !this.#closed) context.lines.subscribe(subscription, line);
+        if (line !== undefined && this.#subscriptions.has(subscription.id))
+          context.lines.subscribe(subscription, line);
         // The chip answers a line's requests in their order: with this answer, it has taken the subscription.
         operator.get(done);
       },
@@ -231,7 +234,7 @@ export class ControlConnection implements TurnTaker, EdgeSink {
 
   ended(subscription: Subscription, reason: string): void {
     // One that the client does not know of yet ends when it is told of it.
-    if (!subscription.active) return;
+    if (!subscription.active || !this.#subscriptions.has(subscription.id)) return;
     this.#forget(subscription);
     this.#output.send(encodeEnded(subscription.id, reason));
   }
@@ -243,7 +246,6 @@ export class ControlConnection implements TurnTaker, EdgeSink {
   /** Says what is left to say, and ends. */
   #end(): void {
     this.#isEnding = true;
-    this.#unsubscribeAll();
     this.#output.end();
   }
 
