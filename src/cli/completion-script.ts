@@ -47,7 +47,7 @@ _rproc_gpio() {
   local cur='' prev='' command='' options='' argument='' kind='' before='' ending='' socket=() words=() found=() word
   # The line itself: bash has cut its words at every = and :, which names of lines may hold.
   read -a words <<<"$line"
-  if [[ $line != *[[:space:]] ]]; then
+  if [[ $line != *[[:space:]] || $line == *\\\\[[:space:]] ]]; then
     cur=\${words[-1]}
     unset 'words[-1]'
   fi

@@ -31,7 +31,7 @@ const CONSUMER = value('consumer', 'none', 'C');
  */
 export const COMMAND_WORDS: Readonly<Record<string, CommandWords>> = {
   serve: { options: [value('config', 'file', 'c'), ...TUNING, HELP], argument: 'none' },
-  demo: { options: [value('dir', 'folder'), ...TUNING, HELP], argument: 'none' },
+  demo: { options: [value('dir', 'folder'), value('mqtt-port', 'none'), ...TUNING, HELP], argument: 'none' },
   'vhost-user-gpio': {
     options: [
       value('socket-path', 'file'),

@@ -50,7 +50,7 @@ export const command: Command = {
 Prints edges as gpiomon does, of all lines without LINE. 'dropped N' on standard
 error: so many were lost, because the reader of the output was too slow.
 
-  -c, --chip=CHIP        lines of this chip; --by-name and -s as for 'get'
+  -c, --chip=CHIP        lines of this chip; -s, --strict, --by-name as in get
   -e, --edges=EDGES      rising, falling or both (default)
   -n, --num-events=N     end after N edges
       --idle-timeout=TIME  end when no edge came for TIME: 500ms, 10s
