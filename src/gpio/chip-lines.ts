@@ -178,7 +178,7 @@ export class ChipLines implements ChipListener, OperationListener {
         break;
       case OP_LEARN:
         if (isOk) this.#heard(line, value, sameEdges);
-        this.#subscriptions.learned(line);
+        this.#subscriptions.learned(line, sameEdges);
         break;
       case OP_GET_DIRECTION:
         if (isOk) this.directions.heard(line, value);
@@ -270,7 +270,7 @@ export class ChipLines implements ChipListener, OperationListener {
     line.level = LEVEL_UNKNOWN;
     if (!this.chip.available) return;
     if (again) this.#settle(line);
-    else this.#subscriptions.learned(line);
+    else this.#subscriptions.learned(line, true);
   }
 
   availability(available: boolean, reason: string): void {

@@ -47,7 +47,10 @@ export interface Completion {
   complete(token: number, result: number, value: number): void;
 }
 
-/** One level change. The object is used again for the next one: copy what must be kept. */
+/**
+ * One level change. The object is used again for the next one: copy what must be kept. A chip leaves it as it is until
+ * {@link ChipListener.edge} has returned, also when it is asked for something meanwhile that causes another edge.
+ */
 export interface Edge {
   /** Offset of the line in its chip. */
   readonly offset: number;

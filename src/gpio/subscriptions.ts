@@ -78,8 +78,11 @@ export class Subscriptions {
   }
 
   /** A read was answered. Where it told nothing that can be believed and somebody relies on it, it is repeated after a while. */
-  learned(line: Line): void {
-    if (line.needsRead) this.#retries.add(`level of ${line.offset}`, () => this.#learnAgain(line));
+  learned(line: Line, sameEdges: boolean): void {
+    if (!line.needsRead) return;
+    if (sameEdges) this.#retries.add(`level of ${line.offset}`, () => this.#learnAgain(line));
+    // It was of another situation than this.
+    else this.learn(line);
   }
 
   #learnAgain(line: Line): void {
@@ -112,11 +115,19 @@ export class Subscriptions {
     // A watcher goes without rather than take a guest's interrupt along.
     const hadWatchers = this.#chip.available && this.#refuse(line, result);
     const wanted = line.wantedSubscription();
-    if (hadWatchers && wanted !== IRQ_NONE && wanted !== type) return this.refresh(line);
-    if (this.#confirm(line, result)) return;
+    if (hadWatchers && wanted !== IRQ_NONE && wanted !== type) this.refresh(line);
     // Consumers that had their subscription before lose it with a chip that fails: it is theirs again as soon as it can be.
-    if (line.wantedSubscription() !== IRQ_NONE)
+    else if (!this.#confirm(line, result) && line.wantedSubscription() !== IRQ_NONE)
       this.#retries.add(`edges of ${line.offset}`, () => this.#tryAgain(line));
+    if (hadWatchers) this.#readInstead(line);
+  }
+
+  /** The level for those who get no edges. */
+  #readInstead(line: Line): void {
+    this.learn(line);
+    // The reason may be that it is an output by now, which the firmware made one: then it is watched as one.
+    const operation = this.#operations.begin(OP_GET_DIRECTION, line, 0, null, 0);
+    this.#chip.getDirection(line.offset, this.#operations, operation);
   }
 
   /** @returns whether there were watchers */
@@ -130,9 +141,6 @@ export class Subscriptions {
     if (!isNew) return false;
     this.#refused.add(line);
     if (result === RESULT_TIMEOUT) this.#retries.add(`edges of ${line.offset}`, () => this.#tryAgain(line));
-    // The reason may be that it is an output by now, which the firmware made one: then it is watched as one.
-    const operation = this.#operations.begin(OP_GET_DIRECTION, line, 0, null, 0);
-    this.#chip.getDirection(line.offset, this.#operations, operation);
     return true;
   }
 

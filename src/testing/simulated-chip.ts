@@ -29,7 +29,9 @@ export class SimulatedChip implements Chip {
   readonly #driven: Uint8Array;
   readonly #irqTypes: Uint8Array;
   readonly #names: readonly string[];
-  readonly #edge = new LocalEdge();
+  /** An edge for each level of a consumer that sets a line while it is told of an edge. */
+  readonly #edges: LocalEdge[] = [];
+  #depth = 0;
   #listener: ChipListener | null = null;
   #seq = 0;
 
@@ -109,10 +111,16 @@ export class SimulatedChip implements Chip {
     if (type === IRQ_NONE || (type === IRQ_RISING && level === 0) || (type === IRQ_FALLING && level === 1))
       return;
     if (type >= IRQ_LEVEL_HIGH && level !== (type === IRQ_LEVEL_HIGH ? 1 : 0)) return;
-    this.#edge.at(offset, level);
+    this.#edges[this.#depth] ??= new LocalEdge();
+    const edge = (this.#edges[this.#depth] as LocalEdge).at(offset, level);
     this.#seq = (this.#seq + 1) >>> 0;
-    this.#edge.seq = this.#seq;
-    this.#listener?.edge(this.#edge);
+    edge.seq = this.#seq;
+    this.#depth++;
+    try {
+      this.#listener?.edge(edge);
+    } finally {
+      this.#depth--;
+    }
   }
 
   flush(): void {

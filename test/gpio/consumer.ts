@@ -26,9 +26,15 @@ export class TestConsumer implements LineConsumer {
   interrupts = 0;
   disarms = 0;
   readonly edges: { level: number; edge: Edge }[] = [];
+  readonly observations: number[] = [];
+  /** Levels told, by edges and otherwise, in order: `1` for an edge to 1, `=1` for a level 1 that was read. */
+  readonly told: string[] = [];
+  /** `direction owner`, as it was when told of a change. */
+  readonly changes: string[] = [];
   /** Waits for the next interrupt at once, as a guest that handles it at once. */
   rearms = false;
   onInterrupt: () => void = () => {};
+  onEdge: (level: number) => void = () => {};
 
   constructor(lines: ChipLines, offset: number, name = 'guest', options: OpenOptions = {}) {
     this.name = name;
@@ -43,7 +49,19 @@ export class TestConsumer implements LineConsumer {
   }
 
   edge(_handle: LineHandle, level: number, edge: Edge): void {
-    this.edges.push({ level, edge: { ...edge, timestampNs: edge.timestampNs } });
+    const { offset, seq, merged, timestampNs } = edge;
+    this.edges.push({ level, edge: { offset, level: edge.level, seq, merged, timestampNs } });
+    this.told.push(`${level}`);
+    this.onEdge(level);
+  }
+
+  observed(_handle: LineHandle, level: number): void {
+    this.observations.push(level);
+    this.told.push(`=${level}`);
+  }
+
+  changed({ line }: LineHandle): void {
+    this.changes.push(`${line.directionName} ${line.ownerName ?? '-'}`);
   }
 
   disarmed(): void {

@@ -136,6 +136,11 @@ export class ScriptedChip implements Chip {
     this.#line(offset).direction = direction;
   }
 
+  /** The firmware sets what it puts out as an output. */
+  put(offset: number, level: number): void {
+    this.#line(offset).value = level;
+  }
+
   /** Outside drives a line. */
   drive(offset: number, level: number): void {
     const line = this.#line(offset);
@@ -234,5 +239,23 @@ export class ScriptedChip implements Chip {
       done.complete(token, RESULT_UNAVAILABLE, 0);
     }
     this.#listener?.availability(false, reason);
+  }
+
+  /** The chip goes away and leaves what was asked for unanswered. */
+  vanish(): void {
+    this.available = false;
+    this.#listener?.availability(false, 'vanished');
+  }
+
+  /** It is back, as the device is after a restart: inputs, nothing subscribed; outside drives the lines as before. */
+  recover(): void {
+    for (const line of this.#lines) {
+      line.direction = 0;
+      line.value = 0;
+      this.#off(line);
+    }
+    this.events.length = 0;
+    this.available = true;
+    this.#listener?.availability(true, 'restarted');
   }
 }
