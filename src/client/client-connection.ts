@@ -12,6 +12,8 @@ import { ControlFault, encodeRequest } from '../wire/control-request.ts';
 import { decodeResult } from '../wire/control-result.ts';
 import { ControlError } from './control-error.ts';
 
+/** `sun_path` of `struct sockaddr_un`, less the terminating NUL. What is longer, some versions of node cut, and connect elsewhere. */
+const MAX_PATH_BYTES = 107;
 /** Longest message of a service that is waited for. */
 const MAX_MESSAGE_LENGTH = 64 * 1024 * 1024;
 
@@ -81,7 +83,7 @@ export class ClientConnection {
 
   private constructor(path: string) {
     this.path = path;
-    this.#socket = connectSocket(path);
+    this.#socket = connectSocket({ path });
     this.#socket.setEncoding('utf8');
     this.#socket.on('data', (text: string) => this.#received(text));
     this.#socket.on('error', (error) => this.#fail(this.#socketError(error)));
@@ -94,9 +96,15 @@ export class ClientConnection {
 
   /**
    * Connects, and waits for the greeting.
-   * @throws ControlError ERR_NOT_RUNNING, ERR_PERMISSION, ERR_TIMEOUT, ERR_PROTOCOL, ERR_LIMIT
+   * @throws ControlError ERR_NOT_RUNNING, ERR_PERMISSION, ERR_TIMEOUT, ERR_PROTOCOL, ERR_LIMIT, ERR_CONNECT
    */
   static open(path: string, timeoutMs: number): Promise<ClientConnection> {
+    const sizeBytes = Buffer.byteLength(path);
+    if (sizeBytes === 0 || sizeBytes > MAX_PATH_BYTES || path.includes('\0')) {
+      const shown = JSON.stringify(path);
+      const message = `${shown} is no path of a socket: it has ${sizeBytes} bytes, should have 1 to ${MAX_PATH_BYTES} and no NUL`;
+      return Promise.reject(new ControlError('ERR_CONNECT', message));
+    }
     return new Promise((resolve, reject) => {
       const connection = new ClientConnection(path);
       const timer = setTimeout(() => {
