@@ -78,13 +78,17 @@ function formatGuests(exports: readonly ExportStatus[]): string[] {
   return table(['GUEST', 'LINES', 'FRONT-END', 'SOCKET'], rows, [1], (index) => {
     const { features, counters } = exports[index] as ExportStatus;
     const { requests, errors, interrupts, invalidEvents, badChains } = counters;
+    const counts = [
+      `requests ${requests}`,
+      `errors ${errors}`,
+      `interrupts ${interrupts}`,
+      `invalid events ${invalidEvents}`,
+    ];
     const bad = Object.entries(badChains).map(([reason, count]) => `${reason} ${count}`);
     return [
       ...wrap(`features: ${features.length === 0 ? 'none yet' : features.join(' ')}`),
-      ...wrap(
-        `requests ${requests}, errors ${errors}, interrupts ${interrupts}, invalid events ${invalidEvents}`,
-      ),
-      ...(bad.length === 0 ? [] : wrap(`bad chains: ${bad.join(', ')}`)),
+      ...wrapItems(counts, ', '),
+      ...(bad.length === 0 ? [] : wrapItems([`bad chains: ${bad[0]}`, ...bad.slice(1)], ', ')),
     ];
   });
 }
@@ -104,7 +108,7 @@ function formatMqtt(mqtt: MqttStatus | null): string[] {
     `retained ignored ${counters.ignoredRetained}`,
     `reconnects ${counters.reconnects}`,
   ];
-  return [`MQTT`, `  broker: ${visible(broker)}`, ...wrap(state), ...wrap(counts.join(', '))];
+  return [`MQTT`, `  broker: ${visible(broker)}`, ...wrap(state), ...wrapItems(counts, ', ')];
 }
 
 function formatOwners(owners: ServiceStatus['owners']): string[] {
@@ -128,7 +132,7 @@ function formatControl(control: ControlStatus | null): string[] {
     `edges ${counters.edges}`,
     `dropped ${counters.droppedEdges}`,
   ];
-  return ['CONTROL SOCKET', ...wrap(counts.join(', '))];
+  return ['CONTROL SOCKET', ...wrapItems(counts, ', ')];
 }
 
 /** A table with what `details` has for each row below it. Columns of `numeric` are aligned to the right. */
@@ -156,14 +160,21 @@ function table(
 
 /** Indented lines of whole words. */
 function wrap(text: string): string[] {
+  return wrapItems(text.split(' '), ' ');
+}
+
+/** Indented lines of whole items. */
+function wrapItems(items: readonly string[], separator: string): string[] {
   const lines: string[] = [];
-  let line = ' ';
-  for (const word of text.split(' ')) {
-    if (line.length + 1 + word.length > WIDTH && line.trim() !== '') {
-      lines.push(line);
-      line = '   ';
+  let line = '  ';
+  for (const [index, item] of items.entries()) {
+    const isLast = index === items.length - 1;
+    const text = isLast ? item : item + separator;
+    if (line.length + text.trimEnd().length > WIDTH && line.trim() !== '') {
+      lines.push(line.trimEnd());
+      line = '    ';
     }
-    line += ` ${word}`;
+    line += text;
   }
   return [...lines, line];
 }

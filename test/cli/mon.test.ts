@@ -254,6 +254,25 @@ describe('mon', () => {
     expect(lines.every((line, index) => line === `12.${String(index + 1).padStart(9, '0')}`)).toBe(true);
   });
 
+  it('prints or counts every edge of a flood, and leaves no gap that it does not tell of', async () => {
+    const service = await ControlService.start();
+    const monitor = service.start(['mon', '--json', '--banner', '--idle-timeout=1s', 'IMU_INT']);
+    await monitor.until(/monitoring/);
+    const count = 200_000;
+    for (let seq = 1; seq <= count; seq++) {
+      service.hub.drive(2, seq % 2 === 1 ? 1 : 0);
+      if (seq % 2000 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await monitor.exit()).toBe(0);
+    let next = 1;
+    for (const line of monitor.stdout.trimEnd().split('\n').slice(1)) {
+      const { seq, dropped } = JSON.parse(line) as { seq?: number; dropped?: number };
+      if (dropped !== undefined) next += dropped;
+      else if (seq !== next++) expect.fail(`${line} came where seq should be ${next - 1}`);
+    }
+    expect(next - 1).toBe(count);
+  });
+
   it('a service that ends: what came is printed, then an error', async () => {
     const service = await FakeService.start(
       watching((client) => {
