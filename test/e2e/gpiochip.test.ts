@@ -1,0 +1,226 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  DIRECTION_IN,
+  DIRECTION_NONE,
+  DIRECTION_OUT,
+  RESULT_BUSY,
+  RESULT_OK,
+  RESULT_UNAVAILABLE,
+} from '../../src/gpio/chip.ts';
+import type { Operation, SimBank, SimChip } from './lab/kernel-agent-protocol.ts';
+import { UmlHostRoot } from './lab/uml-host-root.ts';
+
+const SOC: SimBank = { label: 'soc-bank', lineCount: 8, lineNames: { 0: 'LED', 1: 'BUTTON', 5: 'RELAY' } };
+const EXPANDER: SimBank = { label: 'expander', lineCount: 4, lineNames: { 3: 'LID' } };
+const LED = 0;
+const BUTTON = 1;
+const RELAY = 5;
+/** Edges that the kernel keeps for us (src/gpiochip/held-line.ts). */
+const KEPT_EDGES = 256;
+
+describe("a local gpiochip, with the kernel's gpio-sim behind it", () => {
+  let kernel: UmlHostRoot;
+  let soc: SimChip;
+  let expander: SimChip;
+
+  beforeAll(async () => {
+    kernel = await UmlHostRoot.boot();
+    [soc, expander] = (await kernel.do('createSim', { name: 'board', banks: [SOC, EXPANDER] })) as [
+      SimChip,
+      SimChip,
+    ];
+    await kernel.do('open', { name: 'soc', path: soc.path });
+  });
+  afterAll(() => kernel?.close());
+
+  const operate = (operation: Operation, offset: number, value?: number) =>
+    kernel.do('operate', { chip: 'soc', offset, operation, ...(value === undefined ? {} : { value }) });
+  const level = (offset: number) => kernel.do('level', { chip: soc, offset });
+  const pull = (offset: number, to: number) => kernel.do('pull', { chip: soc, offset, level: to });
+  const run = (command: string) => kernel.do('run', { command });
+  /** The line as gpioinfo shows it, its spaces joined. */
+  const infoOf = async (offset: number) => {
+    const { stdout } = await run(`gpioinfo ${soc.path}`);
+    const line = stdout.split('\n').find((text) => text.startsWith(`\tline ${String(offset).padStart(3)}:`));
+    return line?.trim().replace(/\s+/g, ' ');
+  };
+
+  it("has the kernel's labels and names", async () => {
+    const opened = await kernel.do('open', { name: 'expander', path: expander.path });
+    expect(opened).toEqual({ label: `expander on ${expander.path}`, lineNames: ['', '', '', 'LID'] });
+    await kernel.do('close', { name: 'expander' });
+  });
+
+  it('takes no line by being opened, nor by being read', async () => {
+    expect(await operate('getDirection', BUTTON)).toEqual({ result: RESULT_OK, value: DIRECTION_IN });
+    await pull(BUTTON, 1);
+    expect(await operate('getValue', BUTTON)).toEqual({ result: RESULT_OK, value: 1 });
+    await pull(BUTTON, 0);
+    expect(await operate('getValue', BUTTON)).toEqual({ result: RESULT_OK, value: 0 });
+    expect(await infoOf(BUTTON)).toBe('line 1: "BUTTON" unused input active-high');
+    expect((await kernel.do('counters', { chip: 'soc' })).heldLines).toBe(0);
+  });
+
+  it('drives outputs, and gives them back', async () => {
+    expect(await operate('setValue', LED, 1)).toMatchObject({ result: RESULT_OK });
+    expect(await level(LED)).toBe(0);
+    expect(await operate('setDirection', LED, DIRECTION_OUT)).toMatchObject({ result: RESULT_OK });
+    expect(await level(LED)).toBe(1);
+    expect(await infoOf(LED)).toBe('line 0: "LED" "rproc-gpio" output active-high [used]');
+    await operate('setValue', LED, 0);
+    expect(await level(LED)).toBe(0);
+    expect(await operate('getDirection', LED)).toEqual({ result: RESULT_OK, value: DIRECTION_OUT });
+    expect(await operate('setDirection', LED, DIRECTION_NONE)).toMatchObject({ result: RESULT_OK });
+    expect(await infoOf(LED)).toMatch(/^line 0: "LED" unused/);
+  });
+
+  it('makes an output that goes on with the level of the wire', async () => {
+    await pull(RELAY, 1);
+    expect(await operate('setDirection', RELAY, DIRECTION_OUT)).toMatchObject({ result: RESULT_OK });
+    await pull(RELAY, 0);
+    expect(await level(RELAY)).toBe(1);
+    await operate('setDirection', RELAY, DIRECTION_IN);
+    expect(await infoOf(RELAY)).toBe('line 5: "RELAY" "rproc-gpio" input active-high [used]');
+    await operate('setDirection', RELAY, DIRECTION_NONE);
+  });
+
+  it("tells edges both ways, in order, at the kernel's time", async () => {
+    const from = kernel.edges.length;
+    await kernel.do('watch', { chip: 'soc', offset: BUTTON, on: true });
+    expect(await infoOf(BUTTON)).toBe('line 1: "BUTTON" "rproc-gpio" input active-high [used]');
+    const times = [BigInt(await kernel.do('clock', {}))];
+    for (const [index, to] of [1, 0, 1, 0].entries()) {
+      await pull(BUTTON, to);
+      await kernel.edgesFrom(from, index + 1);
+      times.push(BigInt(await kernel.do('clock', {})));
+    }
+    const edges = kernel.edges.slice(from);
+    expect(edges.map(({ offset, level, merged }) => [offset, level, merged])).toEqual([
+      [BUTTON, 1, false],
+      [BUTTON, 0, false],
+      [BUTTON, 1, false],
+      [BUTTON, 0, false],
+    ]);
+    // CLOCK_MONOTONIC: each between the moments before and after.
+    for (const [index, { timestampNs }] of edges.entries()) {
+      expect(BigInt(timestampNs)).toBeGreaterThan(times[index]!);
+      expect(BigInt(timestampNs)).toBeLessThan(times[index + 1]!);
+    }
+    expect(await operate('getValue', BUTTON)).toEqual({ result: RESULT_OK, value: 0 });
+  });
+
+  it('loses nothing of a burst that the kernel keeps', async () => {
+    const from = kernel.edges.length;
+    const lastSeq = kernel.edges.at(-1)?.seq ?? 0;
+    await kernel.do('burst', { chip: soc, offset: BUTTON, count: KEPT_EDGES });
+    const edges = await kernel.edgesFrom(from, KEPT_EDGES);
+    expect(edges.map(({ level }) => level)).toEqual(edges.map((_, index) => (index % 2 === 0 ? 1 : 0)));
+    expect(edges.map(({ seq }) => seq)).toEqual(edges.map((_, index) => lastSeq + 1 + index));
+    expect(edges.some(({ merged }) => merged)).toBe(false);
+    const times = edges.map(({ timestampNs }) => BigInt(timestampNs));
+    expect(times.every((time, index) => index === 0 || time > times[index - 1]!)).toBe(true);
+    expect((await kernel.do('counters', { chip: 'soc' })).droppedEvents).toBe(0);
+  });
+
+  it('shows what the kernel could not keep of a longer one as a gap, and ends with the right level', async () => {
+    const from = kernel.edges.length;
+    const lastSeq = kernel.edges.at(-1)?.seq ?? 0;
+    const count = KEPT_EDGES + 45;
+    await kernel.do('burst', { chip: soc, offset: BUTTON, count });
+    // The level before was 0, and the last one kept before the gap told that: the first one after it leads to 0 again, and
+    // stands for two edges.
+    const edges = await kernel.edgesFrom(from, KEPT_EDGES + 1);
+    expect(edges.at(-1)).toMatchObject({ level: 1, seq: lastSeq + count });
+    expect(edges.slice(0, 3).map(({ level, merged, seq }) => [level, merged, seq - lastSeq])).toEqual([
+      [1, true, 46],
+      [0, true, 46],
+      [1, false, 47],
+    ]);
+    expect((await kernel.do('counters', { chip: 'soc' })).droppedEvents).toBe(45);
+    expect(await operate('getValue', BUTTON)).toEqual({ result: RESULT_OK, value: 1 });
+  });
+
+  it('tells no edge once nobody watches, and gives the line back', async () => {
+    await kernel.do('watch', { chip: 'soc', offset: BUTTON, on: false });
+    const { length } = kernel.edges;
+    await pull(BUTTON, 0);
+    await pull(BUTTON, 1);
+    expect(await infoOf(BUTTON)).toBe('line 1: "BUTTON" unused input active-high');
+    await kernel.do('watch', { chip: 'soc', offset: BUTTON, on: true });
+    await pull(BUTTON, 0);
+    expect(await kernel.edgesFrom(length, 1)).toMatchObject([{ level: 0 }]);
+    await kernel.do('watch', { chip: 'soc', offset: BUTTON, on: false });
+  });
+
+  it('is refused a line that another program uses, and says which', async () => {
+    const pid = await kernel.do('start', { command: ['gpioset', '--mode=signal', soc.path, `${RELAY}=1`] });
+    // It says nothing by itself.
+    await run(`until gpioinfo ${soc.path} | grep -q '"gpioset"'; do sleep 0.02; done`);
+    await operate('setValue', RELAY, 1);
+    expect(await operate('setDirection', RELAY, DIRECTION_IN)).toMatchObject({ result: RESULT_BUSY });
+    expect(await kernel.news.waitFor(/"kind":"log".*RELAY/)).toContain(
+      `soc/RELAY (line 5 of ${soc.path}): take the line: resource busy or locked (EBUSY): it is in use by \\"gpioset\\"`,
+    );
+    await kernel.do('stop', { pid });
+    await run(`while gpioinfo ${soc.path} | grep -q '"gpioset"'; do sleep 0.02; done`);
+    expect(await operate('setDirection', RELAY, DIRECTION_IN)).toMatchObject({ result: RESULT_OK });
+    await operate('setDirection', RELAY, DIRECTION_NONE);
+  });
+
+  it('keeps other programs off a line in use, and off no other', async () => {
+    await operate('setDirection', RELAY, DIRECTION_IN);
+    expect(await run(`gpioget ${soc.path} ${RELAY}`)).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('busy'),
+    });
+    expect(await run(`gpioget ${soc.path} ${LED}`)).toMatchObject({ exitCode: 0 });
+    await operate('setDirection', RELAY, DIRECTION_NONE);
+    expect(await run(`gpioget ${soc.path} ${RELAY}`)).toMatchObject({ exitCode: 0 });
+  });
+
+  it.each([
+    ['no permission', '/dev/gpiochip0', 'ERR_PERMISSION', 'usermod -aG gpio'],
+    ['another device', '/dev/null', 'ERR_NOT_GPIOCHIP', 'of the subsystem mem, not a GPIO chip'],
+  ])('opened with %s says what to do', async (_what, path, code, text) => {
+    const script = `import('./src/gpiochip/gpiochip.ts')
+      .then(({ GpiochipChip }) => GpiochipChip.open({ name: 'x', path: '${path}' }))
+      .catch(({ code, message }) => console.log(code + ': ' + message))`;
+    await kernel.do('writeFile', { path: '/tmp/open.txt', text: script });
+    const { stdout, stderr } = await run(
+      `setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "${process.execPath}" --import tsx --eval "$(cat /tmp/open.txt)"`,
+    );
+    expect(`${stdout}${stderr}`).toContain(`${code}: ${path}`);
+    expect(stdout).toContain(text);
+  });
+
+  it('is unavailable once it is unplugged, with its lines in use, and nothing is left open', async () => {
+    const [usb] = await kernel.do('createSim', { name: 'usb', banks: [{ ...SOC, label: 'usb' }] });
+    await kernel.do('open', { name: 'usb', path: usb!.path });
+    await kernel.do('watch', { chip: 'usb', offset: BUTTON, on: true });
+    const operateUsb = (operation: Operation, value: number) =>
+      kernel.do('operate', { chip: 'usb', offset: LED, operation, value });
+    await operateUsb('setValue', 1);
+    await operateUsb('setDirection', DIRECTION_OUT);
+    await kernel.do('removeSim', { name: 'usb' });
+    // This kernel (6.1) wakes nobody who polls a chip that goes, and has no inotify: the next operation notices.
+    expect(await operateUsb('setValue', 0)).toMatchObject({ result: RESULT_UNAVAILABLE });
+    expect(JSON.parse(await kernel.news.waitFor(/"kind":"availability"/))).toEqual({
+      kind: 'availability',
+      chip: 'usb',
+      available: false,
+      reason: `the kernel has removed ${usb!.path}`,
+    });
+    expect(await operateUsb('setDirection', DIRECTION_NONE)).toMatchObject({ result: RESULT_UNAVAILABLE });
+    expect((await kernel.do('counters', { chip: 'usb' })).heldLines).toBe(0);
+    // The chip that is still there.
+    const { stdout } = await run('ls -l /proc/[0-9]*/fd 2>/dev/null | grep gpio');
+    expect(stdout.trim().split('\n')).toEqual([expect.stringContaining(soc.path)]);
+    await kernel.do('close', { name: 'usb' });
+    expect(await operate('getDirection', LED)).toMatchObject({ result: RESULT_OK });
+  });
+
+  it('leaves nothing to complain about in the kernel', async () => {
+    const { stdout } = await run('dmesg');
+    expect(stdout.split('\n').filter((line) => /WARNING:|BUG:|Oops/.test(line))).toEqual([]);
+  });
+});

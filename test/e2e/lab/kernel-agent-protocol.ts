@@ -1,0 +1,98 @@
+/**
+ * What a test and the agent in its kernel (kernel-agent.ts) say to each other: one JSON object a line, over the kernel's
+ * console. Commands carry an `id`; the answer has the same one. Everything else comes when it happens.
+ */
+
+/** A bank of gpio-sim lines: a chip. */
+export interface SimBank {
+  readonly label: string;
+  readonly lineCount: number;
+  /** By offset; the others have none. */
+  readonly lineNames: Readonly<Record<number, string>>;
+}
+
+/** A simulated chip, where the agent's kernel has it. */
+export interface SimChip {
+  /** `/dev/gpiochipN` */
+  readonly path: string;
+  /** Its folder in sysfs, with a folder `sim_gpioN` for each line. */
+  readonly sysfs: string;
+}
+
+export type Operation = 'getDirection' | 'setDirection' | 'getValue' | 'setValue' | 'setIrqType';
+
+/** Commands by their name: what they take and what they give. */
+export interface Commands {
+  /** Makes simulated chips: one a bank, in their order. */
+  createSim: { takes: { name: string; banks: readonly SimBank[] }; gives: readonly SimChip[] };
+  /** Removes the chips of a simulation, whoever uses them. */
+  removeSim: { takes: { name: string }; gives: null };
+  /** Pulls a line from outside. */
+  pull: { takes: { chip: SimChip; offset: number; level: number }; gives: null };
+  /**
+   * Pulls a line to the other level `count` times in one turn of the agent's loop, and waits for the kernel's interrupt after
+   * each: the kernel counts every edge, the agent reads none meanwhile.
+   */
+  burst: { takes: { chip: SimChip; offset: number; count: number }; gives: null };
+  /** The level that a simulated line has. */
+  level: { takes: { chip: SimChip; offset: number }; gives: number };
+  /** Opens a chip under a name. */
+  open: { takes: { name: string; path: string }; gives: { label: string; lineNames: readonly string[] } };
+  close: { takes: { name: string }; gives: null };
+  /** An operation of the agent's one consumer on a line. */
+  operate: {
+    takes: { chip: string; offset: number; operation: Operation; value?: number };
+    gives: { result: number; value: number };
+  };
+  watch: { takes: { chip: string; offset: number; on: boolean }; gives: null };
+  counters: { takes: { chip: string }; gives: Readonly<Record<string, number>> };
+  /** CLOCK_MONOTONIC in nanoseconds, in decimal. */
+  clock: { takes: object; gives: string };
+  /** Runs a shell command to its end. */
+  run: { takes: { command: string }; gives: { exitCode: number; stdout: string; stderr: string } };
+  /** Starts a program; its lines come as {@link ProgramLine}. Gives its process id. */
+  start: { takes: { command: readonly string[] }; gives: number };
+  /** Ends a started program with SIGTERM and waits for its end. */
+  stop: { takes: { pid: number }; gives: { exitCode: number | null; signal: string | null } };
+  writeFile: { takes: { path: string; text: string }; gives: null };
+}
+
+export type CommandName = keyof Commands;
+
+/** An edge that the agent's consumer was told. */
+export interface EdgeNews {
+  readonly kind: 'edge';
+  readonly chip: string;
+  readonly offset: number;
+  readonly level: number;
+  readonly seq: number;
+  readonly merged: boolean;
+  readonly timestampNs: string;
+}
+
+export interface AvailabilityNews {
+  readonly kind: 'availability';
+  readonly chip: string;
+  readonly available: boolean;
+  readonly reason: string;
+}
+
+export interface LogNews {
+  readonly kind: 'log';
+  readonly text: string;
+}
+
+export interface ProgramLine {
+  readonly kind: 'line';
+  readonly pid: number;
+  readonly text: string;
+}
+
+export type News = EdgeNews | AvailabilityNews | LogNews | ProgramLine | { readonly kind: 'ready' };
+
+export interface Answer {
+  readonly kind: 'answer';
+  readonly id: number;
+  readonly value?: unknown;
+  readonly error?: { readonly code: string; readonly message: string };
+}
