@@ -106,6 +106,27 @@ describe('decodeReply', () => {
     expect(decodeReply(line)).toEqual(new ControlFault(null, 'ERR_PROTOCOL', message));
   });
 
+  it.each([
+    ['chip', [null, 1, undefined]],
+    ['offset', [-1, 0.5, '1', null, undefined]],
+    ['name', [null, 3, undefined]],
+    ['edge', ['up', 1, null, undefined]],
+    ['level', [2, -1, true, '1', null, undefined]],
+    ['seq', [-1, 1.5, '1', undefined]],
+    ['timestampNs', [5, '', '-1', '1.5', '1'.repeat(21), undefined]],
+    ['merged', [0, 'true', null]],
+    ['direction', ['none', null, undefined]],
+  ])('refuses an edge whose %s is wrong', (field, values) => {
+    const edge = JSON.parse(new EdgeText('hub', 1, 'A').encode(1, 5, 9n, true, false)) as object;
+    const text = (value: object) => JSON.stringify({ subscription: 1, edges: [edge, value] });
+    expect(decodeReply(text(edge))).toEqual({ kind: 'edges', subscription: 1, edges: [edge, edge] });
+    for (const value of values) {
+      const reply = decodeReply(text({ ...edge, [field]: value }));
+      expect(reply).toBeInstanceOf(ControlFault);
+      expect((reply as ControlFault).message).toContain(`message.edges[1].${field} is `);
+    }
+  });
+
   it('lets through what a later version adds', () => {
     expect(decodeReply('{"service":"rproc-gpio","protocol":2,"version":"9","more":1}')).toMatchObject({
       protocol: 2,

@@ -6,41 +6,12 @@ import { ControlServer, type ControlServerOptions } from '../../../src/exporters
 import type { Chip } from '../../../src/gpio/chip.ts';
 import { ChipLines } from '../../../src/gpio/chip-lines.ts';
 import { SimulatedChip } from '../../../src/testing/simulated-chip.ts';
-import type { ServiceStatus } from '../../../src/wire/control.ts';
+import { STATUS } from './status.ts';
+
+export { STATUS };
 
 /** Line 2k is wired to line 2k+1. */
 export const NAMES = ['LED', 'LED_SENSE', 'BUTTON', 'BUTTON_DRIVE', 'RELAY', 'RELAY_SENSE', '', 'LOST'];
-
-export const STATUS: ServiceStatus = {
-  version: '1.2.3',
-  pid: 7,
-  startedAtMs: 1000,
-  configFile: '/etc/rproc-gpio.yaml',
-  coprocessors: [{ name: 'hub', state: 'running' }],
-  chips: [
-    {
-      name: 'hub',
-      label: 'simulated',
-      lineCount: 8,
-      available: true,
-      coprocessor: 'hub',
-      edges: 3,
-      ambiguousEvents: 0,
-    },
-  ],
-  exports: [
-    {
-      name: 'vm1',
-      socket: '/run/vm1.sock',
-      lines: 8,
-      connected: true,
-      features: ['F_IRQ'],
-      counters: { requests: 1, errors: 0, interrupts: 0, invalidEvents: 0, badChains: { 'bad-head': 2 } },
-    },
-  ],
-  mqtt: null,
-  owners: [],
-};
 
 /** A folder of this test's own. */
 export function scratchFolder(): string {
