@@ -3,10 +3,20 @@ import {
   DIRECTION_IN,
   DIRECTION_NONE,
   DIRECTION_OUT,
+  IRQ_BOTH,
   RESULT_BUSY,
   RESULT_OK,
   RESULT_UNAVAILABLE,
 } from '../../src/gpio/chip.ts';
+import {
+  EVENT_VALID,
+  MSG_GET_VALUE,
+  MSG_SET_DIRECTION,
+  MSG_SET_IRQ_TYPE,
+  MSG_SET_VALUE,
+  STATUS_ERR,
+  STATUS_OK,
+} from '../../src/wire/virtio-gpio.ts';
 import type { Operation, SimBank, SimChip } from './lab/kernel-agent-protocol.ts';
 import { UmlHostRoot } from './lab/uml-host-root.ts';
 
@@ -222,5 +232,103 @@ describe("a local gpiochip, with the kernel's gpio-sim behind it", () => {
   it('leaves nothing to complain about in the kernel', async () => {
     const { stdout } = await run('dmesg');
     expect(stdout.split('\n').filter((line) => /WARNING:|BUG:|Oops/.test(line))).toEqual([]);
+  });
+});
+
+describe('the service with a local chip and a simulated one', () => {
+  const CONFIG = (path: string) => `
+chips:
+  soc: { type: gpiochip, path: ${path} }
+  sim: { type: sim, lines: 2 }
+exports:
+  vm1: { socket: /tmp/vm1.sock, lines: [soc/BUTTON, sim/sim0, soc/LED, sim/sim1] }
+control: { socket: /tmp/control.sock }
+`;
+  /** The exported device's lines. */
+  const [DEVICE_BUTTON, DEVICE_SIM0, DEVICE_LED, DEVICE_SIM1] = [0, 1, 2, 3] as const;
+  let kernel: UmlHostRoot;
+  let soc: SimChip;
+  let service: number;
+
+  const cli = (command: string) =>
+    kernel.do('run', { command: `RPROC_GPIO_SOCKET=/tmp/control.sock bin/rproc-gpio ${command}` });
+  const request = (type: number, line: number, value = 0) =>
+    kernel.do('guestRequest', { guest: 'vm1', type, line, value });
+
+  beforeAll(async () => {
+    kernel = await UmlHostRoot.boot();
+    [soc] = (await kernel.do('createSim', { name: 'board', banks: [SOC] })) as [SimChip];
+    await kernel.do('writeFile', { path: '/tmp/soc.yaml', text: CONFIG(soc.path) });
+    service = await kernel.do('start', { command: ['bin/rproc-gpio', 'serve', '-c', '/tmp/soc.yaml'] });
+    await kernel.outputOf(service).waitFor(/^ready/);
+  });
+  afterAll(() => kernel?.close());
+
+  it('shows both to people, and the lines of both as one device to a guest', async () => {
+    expect((await cli('detect')).stdout).toBe(
+      `soc [soc-bank on ${soc.path}] (8 lines)\nsim [simulated] (2 lines)\n`,
+    );
+    expect(await kernel.do('connectGuest', { guest: 'vm1', socketPath: '/tmp/vm1.sock' })).toEqual({
+      lineNames: ['BUTTON', 'sim0', 'LED', 'sim1'],
+    });
+  });
+
+  it('drives a line of each for the guest, and says to others who does', async () => {
+    for (const line of [DEVICE_LED, DEVICE_SIM0]) {
+      expect(await request(MSG_SET_VALUE, line, 1)).toMatchObject({ status: STATUS_OK, value: 0 });
+      expect(await request(MSG_SET_DIRECTION, line, DIRECTION_OUT)).toMatchObject({
+        status: STATUS_OK,
+        value: 0,
+      });
+    }
+    expect(await kernel.do('level', { chip: soc, offset: LED })).toBe(1);
+    expect(await request(MSG_GET_VALUE, DEVICE_SIM1)).toMatchObject({ status: STATUS_OK, value: 1 });
+    expect((await cli('get LED')).stdout).toBe('"LED"=active\n');
+    expect(await cli('set LED=0')).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('busy: owned by guest vm1'),
+    });
+    expect(await kernel.do('level', { chip: soc, offset: LED })).toBe(1);
+  });
+
+  it('tells an edge to the guest and to a shell', async () => {
+    expect(await request(MSG_SET_IRQ_TYPE, DEVICE_BUTTON, IRQ_BOTH)).toMatchObject({ status: STATUS_OK });
+    await kernel.do('guestUnmask', { guest: 'vm1', line: DEVICE_BUTTON });
+    const monitor = await kernel.do('start', {
+      command: ['bin/rproc-gpio', 'mon', '--socket=/tmp/control.sock', '-n', '2', 'BUTTON'],
+    });
+    const watched = 'until bin/rproc-gpio info BUTTON | grep -q "command line"; do :; done';
+    await kernel.do('run', { command: `export RPROC_GPIO_SOCKET=/tmp/control.sock; ${watched}` });
+    const before = Number(await kernel.do('clock', {})) / 1e9;
+    await kernel.do('pull', { chip: soc, offset: BUTTON, level: 1 });
+    expect(JSON.parse(await kernel.news.waitFor(/"kind":"interrupt"/))).toMatchObject({
+      line: DEVICE_BUTTON,
+      status: EVENT_VALID,
+    });
+    await kernel.do('pull', { chip: soc, offset: BUTTON, level: 0 });
+    const lines = await kernel.outputOf(monitor).waitForCount(2);
+    const edges = lines.map((text) => text.split('\t'));
+    expect(edges.map(([, edge, name]) => [edge, name])).toEqual([
+      ['rising', '"BUTTON"'],
+      ['falling', '"BUTTON"'],
+    ]);
+    expect(Number(edges[0]?.[0])).toBeGreaterThan(before);
+  });
+
+  it('lets a shell drive what no guest drives, until it releases it', async () => {
+    expect(await cli('set RELAY=1')).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await kernel.do('level', { chip: soc, offset: RELAY })).toBe(1);
+    expect(await cli('release RELAY')).toMatchObject({ exitCode: 0 });
+  });
+
+  it('goes on with the other chip when this one is unplugged', async () => {
+    await kernel.do('removeSim', { name: 'board' });
+    expect(await request(MSG_SET_VALUE, DEVICE_LED, 0)).toMatchObject({ status: STATUS_ERR });
+    expect(await request(MSG_SET_VALUE, DEVICE_SIM0, 0)).toMatchObject({ status: STATUS_OK });
+    expect(await request(MSG_GET_VALUE, DEVICE_SIM1)).toMatchObject({ status: STATUS_OK, value: 0 });
+    await kernel
+      .outputOf(service)
+      .waitFor(/chip soc is unavailable: the kernel has removed \/dev\/gpiochip0/);
+    expect(await kernel.do('stop', { pid: service })).toEqual({ exitCode: 0, signal: null });
   });
 });

@@ -46,6 +46,15 @@ export interface Commands {
   };
   watch: { takes: { chip: string; offset: number; on: boolean }; gives: null };
   counters: { takes: { chip: string }; gives: Readonly<Record<string, number>> };
+  /** Connects a guest to an exported device. */
+  connectGuest: { takes: { guest: string; socketPath: string }; gives: { lineNames: readonly string[] } };
+  /** A request of a guest's driver (virtio 1.2, section 5.18.6). */
+  guestRequest: {
+    takes: { guest: string; type: number; line: number; value?: number };
+    gives: { status: number; value: number; usedLength: number };
+  };
+  /** Unmasks a guest's interrupt: it comes as {@link GuestInterrupt}. */
+  guestUnmask: { takes: { guest: string; line: number }; gives: null };
   /** CLOCK_MONOTONIC in nanoseconds, in decimal. */
   clock: { takes: object; gives: string };
   /** Runs a shell command to its end. */
@@ -88,7 +97,20 @@ export interface ProgramLine {
   readonly text: string;
 }
 
-export type News = EdgeNews | AvailabilityNews | LogNews | ProgramLine | { readonly kind: 'ready' };
+export interface GuestInterrupt {
+  readonly kind: 'interrupt';
+  readonly guest: string;
+  readonly line: number;
+  readonly status: number;
+}
+
+export type News =
+  | EdgeNews
+  | AvailabilityNews
+  | LogNews
+  | ProgramLine
+  | GuestInterrupt
+  | { readonly kind: 'ready' };
 
 export interface Answer {
   readonly kind: 'answer';

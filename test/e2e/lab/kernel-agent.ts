@@ -9,6 +9,7 @@ import type { Edge } from '../../../src/gpio/chip.ts';
 import { ChipLines } from '../../../src/gpio/chip-lines.ts';
 import type { LineConsumer, LineHandle } from '../../../src/gpio/line-handle.ts';
 import { GpiochipChip } from '../../../src/gpiochip/gpiochip.ts';
+import { VhostUserFrontEnd } from '../../../src/testing/front-end.ts';
 import { burst, createSim, levelOf, pull, removeSim } from './gpio-sim.ts';
 import type { Answer, CommandName, Commands, News } from './kernel-agent-protocol.ts';
 
@@ -58,6 +59,7 @@ class OpenChip implements LineConsumer {
 }
 
 const chips = new Map<string, OpenChip>();
+const guests = new Map<string, VhostUserFrontEnd>();
 const programs = new Map<number, ChildProcess>();
 
 function chipOf(name: string): OpenChip {
@@ -70,6 +72,12 @@ function handleOf(chip: string, offset: number): LineHandle {
   const handle = chipOf(chip).handles[offset];
   if (handle === undefined) throw new RangeError(`${chip} has no line ${offset}`);
   return handle;
+}
+
+function guestOf(name: string): VhostUserFrontEnd {
+  const guest = guests.get(name);
+  if (guest === undefined) throw new Error(`no guest ${name} is connected`);
+  return guest;
 }
 
 /** Resolves with a program's id once it has started. */
@@ -146,6 +154,17 @@ const doers: Doers = {
     return null;
   },
   counters: ({ chip }) => chipOf(chip).chip.counters,
+  connectGuest: async ({ guest, socketPath }) => {
+    const frontEnd = await VhostUserFrontEnd.connect({ socketPath });
+    guests.set(guest, frontEnd);
+    frontEnd.onEvent(({ gpio, status }) => tell({ kind: 'interrupt', guest, line: gpio, status }));
+    return { lineNames: await frontEnd.lineNames() };
+  },
+  guestRequest: ({ guest, type, line, value }) => guestOf(guest).request(type, line, value),
+  guestUnmask: ({ guest, line }) => {
+    guestOf(guest).queueEvent(line);
+    return null;
+  },
   clock: () => String(process.hrtime.bigint()),
   run: ({ command }) =>
     new Promise((resolve) =>
