@@ -162,7 +162,7 @@ export class LineHandle implements DebounceListener {
     if (line.owner === this) return line.lines.setValue(line, level, done, token);
     const refusal = this.#refusal();
     if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
-    if (line.direction === DIRECTION_OUT) {
+    if (line.isOutput) {
       // An output without an owner (set by the firmware, or left by a consumer that went away): who sets it takes it over.
       line.decide();
       line.owner = this;
@@ -176,8 +176,7 @@ export class LineHandle implements DebounceListener {
 
   /** Makes the line an output of this level (the value first, then the direction), or sets the output that it is. */
   drive(level: number, done: Completion, token: number): void {
-    if ((level !== 0 && level !== 1) || this.line.direction === DIRECTION_OUT)
-      return this.setValue(level, done, token);
+    if ((level !== 0 && level !== 1) || this.line.isOutput) return this.setValue(level, done, token);
     const refusal = this.#outputRefusal();
     if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
     this.#heldValue = level;

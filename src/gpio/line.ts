@@ -131,6 +131,11 @@ export class Line {
     return wanted !== IRQ_NONE && this.subscribed === IRQ_BOTH ? IRQ_BOTH : wanted;
   }
 
+  /** Whether it is an output, as far as the chip was asked. */
+  get isOutput(): boolean {
+    return this.direction === DIRECTION_OUT && this.making?.isAsked !== false;
+  }
+
   /** Whether a consumer other than `except` uses the line as an input. */
   isInputOfOthers(except: LineHandle): boolean {
     for (const handle of this.handles) {
