@@ -167,10 +167,9 @@ export class HeldLine {
 
   /** The kernel keeps what nobody has read, also past the end of a subscription. */
   #forgetEdges(): void {
-    const edges = new Uint32Array(EVENT_WORDS);
-    while (this.#kernel.read(this.fd, new Uint8Array(edges.buffer)) > 0) {
-      this.lineSeqno = edges[LINE_SEQNO_WORD] as number;
-    }
+    const words = new Uint32Array(EVENT_WORDS);
+    const bytes = new Uint8Array(words.buffer);
+    while (this.#kernel.read(this.fd, bytes) > 0) this.lineSeqno = words[LINE_SEQNO_WORD] as number;
   }
 
   /** The kernel tells no edges any more. */
