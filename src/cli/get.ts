@@ -1,3 +1,4 @@
+import type { LineOutcome } from '../wire/control.ts';
 import {
   askForLines,
   CLIENT_USAGE,
@@ -60,7 +61,8 @@ Exit code 1 when a line could not be read; --numeric prints nothing then.
         client.get(lines.map(({ reference }) => reference)),
       );
       if (told === null) return 1;
-      const outcomes = values['active-low'] === true ? told.map(flipped) : told;
+      const known = told.map(withLevel);
+      const outcomes = values['active-low'] === true ? known.map(flipped) : known;
       const isNumeric = values.numeric === true;
       if (values.json === true) writeJson(io, outcomes);
       else {
@@ -77,6 +79,12 @@ Exit code 1 when a line could not be read; --numeric prints nothing then.
     });
   },
 };
+
+/** A read that was answered without a level has failed, too. */
+function withLevel(outcome: LineOutcome): LineOutcome {
+  if (!outcome.ok || outcome.level !== null) return outcome;
+  return { ...outcome, ok: false, code: 'ERR_FAILED', reason: 'its level is not known' };
+}
 
 function flipped<T extends { readonly level: 0 | 1 | null }>(outcome: T): T {
   return outcome.level === null ? outcome : { ...outcome, level: outcome.level === 1 ? 0 : 1 };

@@ -4,10 +4,10 @@ import { BatchedOutput } from '../../src/cli/batched-output.ts';
 /** A reader that takes one write at a time, when told to. */
 function slowReader() {
   const texts: string[] = [];
-  const waiting: ((error?: Error) => void)[] = [];
+  const waiting: (((error?: Error) => void) | undefined)[] = [];
   return {
     texts,
-    write(text: string, written: (error?: Error) => void): void {
+    write(text: string, written?: (error?: Error | null) => void): void {
       texts.push(text);
       waiting.push(written);
     },

@@ -155,10 +155,7 @@ describe('mon', () => {
     });
   });
 
-  it.each([
-    ['SIGINT' as const, 130],
-    ['SIGTERM' as const, 143],
-  ])('%s ends it as a shell expects', async (signal) => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('%s ends it as a shell expects', async (signal) => {
     const service = await FakeService.start(
       watching((client) => client.send({ subscription: 7, edges: [edge(1)] })),
     );
