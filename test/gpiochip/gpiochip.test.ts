@@ -260,19 +260,22 @@ describe('edges', () => {
     expect(chip.counters).toEqual({ droppedEvents: 0, malformedEvents: 0, heldLines: 1 });
   });
 
-  it('that the kernel had no room for are a gap in the count and merged into the next', () => {
+  it.each([
+    ['an odd number', 301, 45],
+    ['an even number', 302, 46],
+  ])('that the kernel had no room for are a gap and merged into the next: %s', (_what, count, lost) => {
     const { kernel, chip, edges, run } = open();
     run('setIrqType', 1, IRQ_BOTH);
     kernel.change(1, 1);
     kernel.turn();
-    for (let i = 0; i < 301; i++) kernel.change(1, i % 2 === 0 ? 0 : 1);
+    for (let i = 0; i < count; i++) kernel.change(1, i % 2 === 0 ? 0 : 1);
     while (kernel.turn() > 0);
     // 256 were kept, the last ones.
     expect(edges).toHaveLength(257);
-    expect(edges[1]).toMatchObject({ seq: 1 + 45 + 1, merged: true });
+    expect(edges[1]).toMatchObject({ seq: 1 + lost + 1, merged: true });
     expect(edges.slice(2).some(({ merged }) => merged)).toBe(false);
-    expect(edges.at(-1)).toMatchObject({ level: 0, seq: 302 });
-    expect(chip.counters.droppedEvents).toBe(45);
+    expect(edges.at(-1)).toMatchObject({ level: 1 - (count % 2), seq: count + 1 });
+    expect(chip.counters.droppedEvents).toBe(lost);
   });
 
   it('are merged where the level was back before the kernel looked', () => {
@@ -306,6 +309,23 @@ describe('edges', () => {
     kernel.change(1, 1);
     kernel.turn();
     expect(edges).toMatchObject([{ level: 1, seq: 1, merged: false }]);
+  });
+
+  it('of a new subscription are none of the old one: a level that is told again is news', () => {
+    const { kernel, edges, run } = open();
+    run('setDirection', 1, DIRECTION_IN);
+    run('setIrqType', 1, IRQ_BOTH);
+    kernel.change(1, 1);
+    kernel.turn();
+    run('setIrqType', 1, IRQ_NONE);
+    kernel.change(1, 0);
+    run('setIrqType', 1, IRQ_BOTH);
+    kernel.change(1, 1);
+    kernel.turn();
+    expect(edges.map(({ level, merged }) => [level, merged])).toEqual([
+      [1, false],
+      [1, false],
+    ]);
   });
 
   it('give the line back when it was held for them alone', () => {
@@ -415,10 +435,14 @@ describe('a line that the kernel does not give', () => {
     run('setDirection', 2, DIRECTION_NONE);
     line.user = 'rproc-gpio';
     expect(run('setDirection', 2, DIRECTION_IN)).toEqual([RESULT_BUSY, 0]);
+    line.user = null;
+    expect(run('getValue', 2)).toEqual(OK);
+    line.user = 'rproc-gpio';
+    expect(run('getValue', 2)).toEqual([RESULT_BUSY, 0]);
     expect(log[0]).toContain('soc/#2 (line 2 of /dev/gpiochip7)');
     expect(log[0]).toContain('somebody that the kernel does not name');
     expect(log[1]).toContain('another rproc-gpio, or the same chip under another name');
-    expect(log).toHaveLength(2);
+    expect(log).toHaveLength(3);
   });
 
   it('does not keep a level for later that was to go with a refused direction', () => {
