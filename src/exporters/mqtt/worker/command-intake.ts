@@ -67,7 +67,11 @@ export class CommandIntake {
       line,
       verb,
       responseTopic: responseFault === null ? message.responseTopic : undefined,
-      correlationData: responseFault === null ? message.correlationData : undefined,
+      // A copy: the original is a part of a far larger buffer, which would be kept with it.
+      correlationData:
+        responseFault === null && message.correlationData !== undefined
+          ? Uint8Array.from(message.correlationData)
+          : undefined,
     };
     if (responseFault !== null) return this.#bad(origin, responseFault);
     if (message.payload.length > MAX_COMMAND_BYTES) {

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers';
 import mqtt, { type IClientOptions, type IConnackPacket, type MqttClient, type Packet } from 'mqtt';
 import type { MqttOptions, Qos } from '../mqtt-options.ts';
 import { connackText, disconnectText, failureText } from './failure-text.ts';
@@ -27,6 +26,8 @@ export interface ConnectionListener {
   closed(reason: string): void;
 }
 
+/** How long a broker may take to close the connection after our DISCONNECT. */
+const END_MS = 300;
 /** Largest packet of MQTT (section 1.5.5: four bytes of seven bits), and its fixed header. */
 const LARGEST_PACKET_BYTES = 268_435_455 + 5;
 
@@ -142,7 +143,13 @@ export class Connection implements PublishStream {
   end(done: () => void): void {
     if (this.#isClosed) return done();
     this.#isClosed = true;
-    this.#client.end(false, {}, () => setImmediate(done));
+    // A broker that does not read or does not close must not hold us up.
+    const timer = setTimeout(() => this.#client.stream.destroy(), END_MS);
+    this.#client.stream.once('close', () => {
+      clearTimeout(timer);
+      done();
+    });
+    this.#client.end(false);
   }
 
   /** Ends it at once. */

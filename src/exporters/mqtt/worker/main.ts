@@ -15,9 +15,11 @@ function loopbackUrl(bind: string, brokerPort: number): URL {
 }
 
 async function run(): Promise<void> {
-  const { options } = data;
+  let { options } = data;
   let broker: EmbeddedBroker | null = null;
   if (options.broker === 'embedded') {
+    // It speaks no other version, and our own connection to it gains nothing by one.
+    options = { ...options, protocolVersion: '3.1.1' };
     broker = await EmbeddedBroker.listen({
       port: options.port,
       bind: options.bind,
@@ -25,7 +27,7 @@ async function run(): Promise<void> {
     });
   }
   const url = broker === null ? new URL(options.broker) : loopbackUrl(options.bind, broker.port);
-  const worker = new MqttWorker(data, url, post);
+  const worker = new MqttWorker({ ...data, options }, url, post);
   port.on('message', (message: ToWorker) => {
     if (message === null) worker.wake();
     else if (message.kind === 'answers') worker.answers(message.answers);

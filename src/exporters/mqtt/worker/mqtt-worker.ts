@@ -16,8 +16,8 @@ import { StateTopicList } from './state-topic-list.ts';
 import { StateTopics } from './state-topics.ts';
 
 /** A stop takes two seconds at most: so long for what waits, and so long for saying that we are offline. */
-const FLUSH_MS = 1000;
-const GOODBYE_MS = 700;
+const FLUSH_MS = 800;
+const GOODBYE_MS = 600;
 /** Discovery payloads are read by Home Assistant when it starts: kept by the broker, and not lost. */
 const ANNOUNCEMENT_QOS = 1;
 

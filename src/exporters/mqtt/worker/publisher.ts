@@ -56,6 +56,7 @@ const BATCH_BYTES = 32 * 1024;
 const MAX_BATCHES = 2;
 /** Answers that wait: 1024 commands may be under way, and as many refused. Further ones go, and are counted. */
 const MAX_ANSWERS = 2048;
+const MANY_ANSWERS = 256;
 /** With events waiting, states have their turn so often: without a bound they would take half of a busy connection. */
 const STATES_EVERY_MS = 10;
 /** Reason codes from here on are refusals (MQTT 5.0, section 2.4). */
@@ -146,7 +147,9 @@ export class Publisher {
       return;
     }
     this.#answers.push(message);
-    this.schedule();
+    // A flood of commands is read in larger pieces than this: what the connection takes now need not wait for its end.
+    if (this.#answers.length >= MANY_ANSWERS) this.pump();
+    else this.schedule();
   }
 
   /** Replaces announcements that were not sent yet. */
