@@ -1,7 +1,7 @@
 // Pulses an output whenever an input rises: npx tsx examples/scripts/blink-on-edge.ts [INPUT OUTPUT [MS]]
 import { ControlError, connect } from 'rproc-gpio';
 
-const [input = 'BUTTON_USER', output = 'LED_STATUS', durationMs = '100'] = process.argv.slice(2);
+const [input = 'BUTTON', output = 'LED_STATUS', durationMs = '100'] = process.argv.slice(2);
 
 // Ctrl-C leaves the loop, so that the output is given up below.
 const controller = new AbortController();

@@ -13,9 +13,9 @@ const folder = join(root, 'examples/scripts');
 const scripts = readdirSync(folder);
 const tsx = join(root, 'node_modules/.bin/tsx');
 /** The names of the demo's lines that the scripts take when they are told none, and what tests drive: line 2k is wired to 2k+1. */
-const NAMES = ['LED_STATUS', 'LED_SENSE', 'BUTTON_USER', '', 'IMU_INT', ''];
-const BUTTON = 2;
-const IMU = 4;
+const NAMES = ['LED_STATUS', 'LED_SENSE', 'BUTTON', '', 'IMU_INT', ''];
+const BUTTON_OFFSET = 2;
+const IMU_OFFSET = 4;
 
 class Script {
   stdout = '';
@@ -73,7 +73,7 @@ describe('examples/scripts', () => {
     const { path, chip, server } = await hub();
     const script = new Script('watch-line.ts', ['hub/IMU_INT', '3'], path);
     await script.says('watching hub/IMU_INT, level 0\n');
-    for (const level of [1, 0, 1] as const) chip.drive(IMU, level);
+    for (const level of [1, 0, 1] as const) chip.drive(IMU_OFFSET, level);
     expect(await script.ended).toBe(0);
     expect(script.stdout.replace(/^\d+ /gm, 'TIME ').split('\n').slice(1)).toEqual([
       'TIME rising (edge 1 of this line)',
@@ -96,16 +96,16 @@ describe('examples/scripts', () => {
   it('blink-on-edge.ts pulses an output, says who has it, and gives it up', async () => {
     const { path, chip, lines } = await hub();
     const guest = new TestConsumer(lines, 0, 'guest vm1');
-    const script = new Script('blink-on-edge.ts', ['BUTTON_USER', 'LED_STATUS', '20'], path);
-    await script.says('LED_STATUS blinks when BUTTON_USER rises\n');
+    const script = new Script('blink-on-edge.ts', ['BUTTON', 'LED_STATUS', '20'], path);
+    await script.says('LED_STATUS blinks when BUTTON rises\n');
     guest.setDirection(DIRECTION_OUT);
-    chip.drive(BUTTON, 1);
+    chip.drive(BUTTON_OFFSET, 1);
     await script.says('edge 1: hub/LED_STATUS: busy: owned by guest vm1\n');
     guest.handle.close();
     const led = lines.lines[0]!;
     const before = led.edges;
-    chip.drive(BUTTON, 0);
-    chip.drive(BUTTON, 1);
+    chip.drive(BUTTON_OFFSET, 0);
+    chip.drive(BUTTON_OFFSET, 1);
     await script.says('edge 3: blinked\n');
     await eventually(() => {
       expect(led.edges).toBeGreaterThan(before);
