@@ -207,7 +207,7 @@ export class MqttExporter implements LineConsumer {
 
   #lost(reason: string): void {
     this.#isConnected = false;
-    this.#reason = `the worker ended: ${reason}`;
+    this.#reason = `the worker thread ended: ${reason}`;
     this.#runner.forget();
     // What it had taken and not published is gone with it.
     const lost = this.#counters.get('eventsTaken') - this.#counters.get('eventsSettled');

@@ -10,10 +10,14 @@ import type { Secret } from './mqtt-options.ts';
 export function readSecret(secret: Secret, what: string): string {
   if ('env' in secret) {
     const value = process.env[secret.env];
-    if (value !== undefined) return value;
+    if (value !== undefined) return withoutLineEnd(value);
     throw new MqttError('ERR_MQTT_SECRET', `the ${what} is missing: $${secret.env} is not set`);
   }
-  return readText(secret.file, what).replace(/\r?\n$/, '');
+  return withoutLineEnd(readText(secret.file, what));
+}
+
+function withoutLineEnd(text: string): string {
+  return text.replace(/\r?\n$/, '');
 }
 
 /** A file that the connection needs. @throws MqttError ERR_MQTT_SECRET, which names it */

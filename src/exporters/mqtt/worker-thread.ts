@@ -91,7 +91,7 @@ export class WorkerThread {
       reason = error.message;
     });
     worker.on('exit', () => {
-      started(new MqttError('ERR_MQTT_WORKER', `the MQTT worker did not start: ${reason}`));
+      started(new MqttError('ERR_MQTT_WORKER', `the worker thread of MQTT did not start: ${reason}`));
       this.#ended(worker, reason);
     });
   }
@@ -111,7 +111,7 @@ export class WorkerThread {
     const pauseMs = this.#pause.next();
     this.#options.onLost(reason);
     const seconds = (pauseMs / 1000).toFixed(1);
-    this.#options.onLog('error', `the MQTT worker ended: ${reason}; it is started again in ${seconds} s`);
+    this.#options.onLog('error', `the worker thread ended: ${reason}; it is started again in ${seconds} s`);
     this.#timer = setTimeout(() => {
       this.#launch(() => {
         // Whether it runs or ends again is seen by its messages and its exit.

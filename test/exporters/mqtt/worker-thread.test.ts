@@ -40,9 +40,9 @@ describe('the worker thread', () => {
     await first.sees((s) => s.messages.some((text) => text.includes('/RELAY/direction')), 'states');
     const { log, exporter } = running;
     crash();
-    await until(() => log.some((text) => text.startsWith('error: MQTT: the MQTT worker ended')), 'the log');
+    await until(() => log.some((text) => text.startsWith('error: MQTT: the worker thread ended')), 'the log');
     expect(exporter.status.connected).toBe(false);
-    expect(exporter.status.reason).toContain('the worker ended');
+    expect(exporter.status.reason).toContain('the worker thread ended');
     sim.drive(0, 1);
     const second = await broker.session(1);
     await second.sees((s) => s.messages.some((text) => text.includes('/INT/event={"seq":1,')), 'the event');
@@ -71,7 +71,7 @@ describe('the worker thread', () => {
     await client.message('/hub/INT/state', 'OFF');
     expect(exporter.status).toMatchObject({ broker: 'embedded' });
     crash();
-    await until(() => log.some((text) => text.includes('the MQTT worker ended')), 'the log');
+    await until(() => log.some((text) => text.includes('the worker thread ended')), 'the log');
     await client.close();
     await until(() => exporter.status.connected, 'a connection of the new worker');
     expect(exporter.port).toBe(port);
