@@ -9,7 +9,8 @@ export interface Target {
 export interface Figure {
   readonly name: string;
   readonly unit: string;
-  readonly value: number;
+  /** null: it could not be measured. */
+  readonly value: number | null;
   /** null: printed for orientation only. */
   readonly target: Target | null;
   /** null where there is no target. */
@@ -37,7 +38,15 @@ export function figure(name: string, unit: string, value: number, target: Target
   };
 }
 
-/** The exit status of a run: 1 only when a target was missed by more than noise explains. */
+/**
+ * A figure that could not be measured, which is not the same as one that is good.
+ * @param fails whether the run fails for it
+ */
+export function unmeasured(name: string, unit: string, target: Target | null, fails: boolean): Figure {
+  return { name, unit, value: null, target, met: target === null ? null : false, failed: fails };
+}
+
+/** The exit status of a run: 1 only when a target was missed by more than noise explains, or what had to be measured was not. */
 export function exitStatus(figures: readonly Figure[]): 0 | 1 {
   return figures.some((each) => each.failed) ? 1 : 0;
 }

@@ -62,12 +62,14 @@ export function tableOf(figures: readonly Figure[]): string {
 }
 
 function verdict(each: Figure): string {
+  if (each.value === null) return each.failed ? 'FAILED' : '';
   if (each.failed) return 'FAILED';
   if (each.met === null) return '';
   return each.met ? 'met' : 'missed';
 }
 
-function formatted(value: number): string {
+function formatted(value: number | null): string {
+  if (value === null) return 'not measured';
   if (Number.isInteger(value)) return value.toLocaleString('en');
   return value.toLocaleString('en', { maximumSignificantDigits: value >= 1000 ? 6 : 3 });
 }

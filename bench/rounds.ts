@@ -17,6 +17,15 @@ export interface Effort {
   /** From the last request to the start of the idle measurement. */
   readonly settleSeconds: number;
   readonly idleSeconds: number;
+  /** Level changes a run, one at a time, to an MQTT subscriber. */
+  readonly latencyEvents: number;
+  /** Level changes a run, as fast as it goes, and before them unmeasured. */
+  readonly mqttEvents: number;
+  readonly mqttWarmup: number;
+  /** Requests a run of a guest beside MQTT. */
+  readonly guestRequests: number;
+  /** How long commands are sent while memory is watched. */
+  readonly floodSeconds: number;
 }
 
 export const FULL: Effort = {
@@ -27,6 +36,11 @@ export const FULL: Effort = {
   toggles: 20_000,
   settleSeconds: 20,
   idleSeconds: 10,
+  latencyEvents: 2_000,
+  mqttEvents: 60_000,
+  mqttWarmup: 10_000,
+  guestRequests: 10_000,
+  floodSeconds: 30,
 };
 
 export const QUICK: Effort = {
@@ -37,6 +51,11 @@ export const QUICK: Effort = {
   toggles: 4_000,
   settleSeconds: 5,
   idleSeconds: 10,
+  latencyEvents: 400,
+  mqttEvents: 30_000,
+  mqttWarmup: 10_000,
+  guestRequests: 3_000,
+  floodSeconds: 10,
 };
 
 /** Where the parts run: `apart` pins the two sides to different processors, `free` leaves it to the scheduler. */

@@ -10,6 +10,7 @@ import { PROGRAM_FOLDER, ROOT } from './programs.ts';
 
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 5_000;
+export const SERVICE_COMMAND = resolve(ROOT, 'bin/rproc-gpio');
 
 /** A running back-end or demo. */
 export interface Service {
@@ -29,31 +30,36 @@ export function startBackEnd(
   cpu: number | null,
   options: readonly string[] = [],
 ): Promise<Service> {
-  const bin = resolve(ROOT, 'bin/rproc-gpio');
-  return start(cpu, (socketPath) => ({
-    command: bin,
-    options: ['vhost-user-gpio', `--socket-path=${socketPath}`, `--chip=sim:${lines}`, ...options],
-    ready: (child) => untilSocket(child, socketPath),
-    socketPath,
-    isNode: true,
-  }));
+  return startProcess(cpu, (folder) => {
+    const socketPath = join(folder, 'device.sock');
+    return {
+      command: SERVICE_COMMAND,
+      options: ['vhost-user-gpio', `--socket-path=${socketPath}`, `--chip=sim:${lines}`, ...options],
+      ready: (child) => untilSocket(child, socketPath),
+      socketPath,
+      isNode: true,
+    };
+  });
 }
 
 /** Starts the device loop in C that serves as the yardstick. */
 export function startYardstick(lines: number, cpu: number | null): Promise<Service> {
-  return start(cpu, (socketPath) => ({
-    command: resolve(PROGRAM_FOLDER, 'cdevice'),
-    options: [`--socket-path=${socketPath}`, `--lines=${lines}`],
-    ready: (child) => untilSocket(child, socketPath),
-    socketPath,
-    isNode: false,
-  }));
+  return startProcess(cpu, (folder) => {
+    const socketPath = join(folder, 'device.sock');
+    return {
+      command: resolve(PROGRAM_FOLDER, 'cdevice'),
+      options: [`--socket-path=${socketPath}`, `--lines=${lines}`],
+      ready: (child) => untilSocket(child, socketPath),
+      socketPath,
+      isNode: false,
+    };
+  });
 }
 
 /** Starts `rproc-gpio demo` and waits for its `ready` line. */
 export function startDemo(): Promise<Service> {
-  return start(null, () => ({
-    command: resolve(ROOT, 'bin/rproc-gpio'),
+  return startProcess(null, () => ({
+    command: SERVICE_COMMAND,
     options: ['demo'],
     ready: untilReadyLine,
     socketPath: '',
@@ -61,19 +67,33 @@ export function startDemo(): Promise<Service> {
   }));
 }
 
-interface Plan {
+/** How a process is started, and what tells that it is ready. */
+export interface ProcessPlan {
   readonly command: string;
   readonly options: readonly string[];
   readonly ready: (child: ChildProcess) => Promise<void>;
+  /** Where a front-end connects; empty without one. */
   readonly socketPath: string;
   readonly isNode: boolean;
 }
 
-async function start(cpu: number | null, plan: (socketPath: string) => Plan): Promise<Service> {
+/**
+ * Starts a process with a folder of its own, and waits until it is ready.
+ * @param plan is told the folder, which goes with the process
+ * @throws Error with the process' stderr when it does not get ready
+ */
+export async function startProcess(
+  cpu: number | null,
+  plan: (folder: string) => ProcessPlan,
+): Promise<Service> {
   const folder = mkdtempSync(join(tmpdir(), 'rproc-gpio-bench-'));
-  const { command, options, ready, socketPath, isNode } = plan(join(folder, 'device.sock'));
+  const { command, options, ready, socketPath, isNode } = plan(folder);
   const started = performance.now();
-  const child = spawn(command, options, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+  // setpriv: a bench that was killed leaves nothing running.
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', command, ...options], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const stderr: string[] = [];
   child.stderr!.setEncoding('utf8').on('data', (text: string) => stderr.push(text));
   const ended = new Promise<never>((_, reject) => {
@@ -88,7 +108,7 @@ async function start(cpu: number | null, plan: (socketPath: string) => Plan): Pr
     child.stdout!.resume();
     const pid = isNode ? nodeProcess(child.pid!) : child.pid!;
     // Threads that are started later inherit the mask of the thread that starts them; node's own are there already.
-    if (cpu !== null) execFileSync('taskset', ['-p', '-c', String(cpu), String(pid)], { stdio: 'ignore' });
+    if (cpu !== null) pinMainThread(pid, [cpu]);
     return { pid, socketPath, startMs, close };
   } catch (error) {
     await close();
@@ -96,6 +116,11 @@ async function start(cpu: number | null, plan: (socketPath: string) => Plan): Pr
     const said = stderr.join('').trim();
     throw new Error(`${command} ${options.join(' ')}: ${why}${said === '' ? '' : `\n${said}`}`);
   }
+}
+
+/** Restricts the main thread of a process to some processors; its other threads stay as they are. */
+export function pinMainThread(pid: number, cpus: readonly number[]): void {
+  execFileSync('taskset', ['-p', '-c', cpus.join(','), String(pid)], { stdio: 'ignore' });
 }
 
 function closer(child: ChildProcess, folder: string): () => Promise<void> {
@@ -122,7 +147,8 @@ async function untilSocket(child: ChildProcess, socketPath: string): Promise<voi
   }
 }
 
-async function untilReadyLine(child: ChildProcess): Promise<void> {
+/** Resolves with the first line on stdout that begins with `ready`. */
+export async function untilReadyLine(child: ChildProcess): Promise<void> {
   const timer = AbortSignal.timeout(START_LIMIT_MS);
   const lines = createInterface({ input: child.stdout!, signal: timer });
   for await (const line of lines) if (line.startsWith('ready')) return;

@@ -41,7 +41,7 @@ function rounds(changes: Partial<Rounds> = {}): Rounds {
   };
 }
 
-function valueNamed(name: string, all: Rounds): number | undefined {
+function valueNamed(name: string, all: Rounds): number | null | undefined {
   return figuresOf(all, idle, demo).find((each) => each.name === name)?.value;
 }
 
