@@ -56,7 +56,7 @@ ${TUNING_USAGE}  -h, --help             this text
       mqttPort: port,
     }: Service): string => `guest:    connect a vhost-user front-end of device type GPIO to ${guestSocket}
 mqtt:     mosquitto_sub -p ${port} -v -t 'rproc-gpio/#'
-commands: npx rproc-gpio ${controlSocket === undefined ? '' : `--socket=${controlSocket} `}mon    (and info, get, set, pulse, status, ...)
+commands: npx rproc-gpio mon${controlSocket === undefined ? '' : ` --socket=${controlSocket}`}    (and info, get, set, pulse, status, ...)
 outside:  node examples/sensor-hub/pins.mjs ${pinsSocket} set IMU_INT 1
 `;
     return runService({ config, configFile: null, io, hint: say });

@@ -28,6 +28,8 @@ export class SimulatedChip implements Chip {
   /** What outside drives each line to while it is no output. */
   readonly #driven: Uint8Array;
   readonly #irqTypes: Uint8Array;
+  /** The level on each wire as of its last change: operations may come from within the answer of another one. */
+  readonly #levels: Uint8Array;
   readonly #names: readonly string[];
   /** An edge for each level of a consumer that sets a line while it is told of an edge. */
   readonly #edges: LocalEdge[] = [];
@@ -43,6 +45,7 @@ export class SimulatedChip implements Chip {
     this.#directions = new Uint8Array(lineCount);
     this.#driven = new Uint8Array(lineCount);
     this.#irqTypes = new Uint8Array(lineCount);
+    this.#levels = new Uint8Array(lineCount);
   }
 
   lineName(offset: number): string {
@@ -64,9 +67,8 @@ export class SimulatedChip implements Chip {
 
   /** Drives an input from outside. Without effect while the line is an output or its partner drives it. */
   drive(offset: number, level: 0 | 1): void {
-    const before = this.level(offset);
     this.#driven[offset] = level;
-    this.#changed(offset, before);
+    this.#settle(offset);
   }
 
   getDirection(offset: number, done: Completion, token: number): void {
@@ -74,12 +76,11 @@ export class SimulatedChip implements Chip {
   }
 
   setDirection(offset: number, direction: number, done: Completion, token: number): void {
-    const partner = offset ^ 1;
-    const before = partner < this.lineCount ? this.level(partner) : 0;
     this.#directions[offset] = direction;
     if (direction === 0) this.#irqTypes[offset] = IRQ_NONE;
     done.complete(token, RESULT_OK, 0);
-    if (partner < this.lineCount) this.#changed(partner, before);
+    this.#settle(offset);
+    this.#settle(offset ^ 1);
   }
 
   getValue(offset: number, done: Completion, token: number): void {
@@ -87,11 +88,10 @@ export class SimulatedChip implements Chip {
   }
 
   setValue(offset: number, level: number, done: Completion, token: number): void {
-    const partner = offset ^ 1;
-    const before = partner < this.lineCount ? this.level(partner) : 0;
     this.#values[offset] = level;
     done.complete(token, RESULT_OK, 0);
-    if (partner < this.lineCount) this.#changed(partner, before);
+    this.#settle(offset);
+    this.#settle(offset ^ 1);
   }
 
   setIrqType(offset: number, type: number, done: Completion, token: number): void {
@@ -104,9 +104,13 @@ export class SimulatedChip implements Chip {
     done.complete(token, RESULT_OK, 0);
   }
 
-  #changed(offset: number, before: number): void {
+  /** Tells of a level that has changed since it was last looked at. */
+  #settle(offset: number): void {
+    if (offset >= this.lineCount) return;
     const level = this.level(offset);
-    if (level === before || this.#directions[offset] === DIRECTION_OUT) return;
+    if (level === this.#levels[offset]) return;
+    this.#levels[offset] = level;
+    if (this.#directions[offset] === DIRECTION_OUT) return;
     const type = this.#irqTypes[offset] as number;
     if (type === IRQ_NONE || (type === IRQ_RISING && level === 0) || (type === IRQ_FALLING && level === 1))
       return;
