@@ -223,7 +223,7 @@ describe('a broker that is away or slow', () => {
     expect(will).toMatchObject({ topic: 'rproc-gpio/gw/status', qos: 1, retain: true });
     expect(will?.payload.toString()).toBe('offline');
     expect([clientId, clean, keepalive]).toEqual(['rproc-gpio-gw', true, 60]);
-    expect(properties).toEqual({ maximumPacketSize: 65_536 });
+    expect(properties).toEqual({ maximumPacketSize: 2_097_152 });
   });
 
   it('confirms nothing and reads nothing at our end: we end in time', async () => {

@@ -4,10 +4,10 @@ import { readSecret, readText } from '../secrets.ts';
 import { MAX_IN_FLIGHT } from './in-flight.ts';
 
 /**
- * A broker keeps longer packets to itself (MQTT 5.0, section 3.1.2.11.4). Far more than a command may have, so that those are
- * answered that are only somewhat too long.
+ * A broker keeps longer packets to itself (MQTT 5.0, section 3.1.2.11.4), and nobody hears of them. Far more than a command may
+ * have, so that whoever sends a file by mistake gets an answer; and no more than one of them in memory hurts.
  */
-export const MAX_INCOMING_BYTES = 64 * 1024;
+export const MAX_INCOMING_BYTES = 2 << 20;
 
 type Scheme = 'mqtt' | 'mqtts' | 'ws' | 'wss';
 
