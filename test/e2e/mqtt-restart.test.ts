@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { LineInfo } from '../../src/wire/control.ts';
 import { LINE_NAMES } from './lab/firmware.ts';
 import { Mosquitto, type MosquittoOptions } from './lab/mosquitto.ts';
 import { MosquittoSub, publish } from './lab/mosquitto-clients.ts';
@@ -8,13 +9,14 @@ import { SharedHub } from './lab/shared-hub.ts';
 const GATEWAY = 'rproc-gpio/lab';
 const HUB = `${GATEWAY}/hub`;
 const SEGMENTS = LINE_NAMES.map((name, offset) => name || `line${offset}`);
-/** What the service subscribes to first of all; once it has, its connection is made. */
+/** The service's client identifier. */
 const SERVICE = 'rproc-gpio-lab';
 
 interface LineEvent {
   readonly seq: number;
   readonly edge: 'rising' | 'falling';
   readonly level: 0 | 1;
+  readonly merged?: boolean;
 }
 
 describe('a broker that goes away and comes back', () => {
@@ -45,6 +47,19 @@ describe('a broker that goes away and comes back', () => {
       },
     });
     for (const line of SEGMENTS) await sub.waitFor(`${HUB}/${line}/state`, /^/);
+    for (const line of SEGMENTS) await sub.waitFor(`${HUB}/${line}/direction`, /^/);
+    await sub.waitFor(`${GATEWAY}/status`, 'online');
+    await mark();
+  }
+
+  /**
+   * Resolves when the observer has got, and the broker knows so, what the broker got before: nothing of that is sent again after
+   * a restart. A message of QoS 2 is delivered when the broker has confirmed its receipt, and earlier ones with it.
+   */
+  async function mark(): Promise<void> {
+    const from = sub.count;
+    await publish(broker, `${GATEWAY}/mark`, 'x', { qos: 2 });
+    await sub.waitFor(`${GATEWAY}/mark`, 'x', { from });
   }
 
   /** The events of a line that came from message `from` on. QoS 1 may bring one twice, and then one that came already. */
@@ -59,11 +74,17 @@ describe('a broker that goes away and comes back', () => {
     return [...bySeq.values()];
   }
 
-  /** Toggles a line once; resolves when its event has come. All earlier events of the line have come then, too. */
-  async function lastEvent(line: string, level: 0 | 1): Promise<LineEvent> {
+  /** Toggles another line; resolves when its event has come, and with it all those that came to pass before. */
+  async function allToldSoFar(level: 0 | 1): Promise<void> {
     const from = sub.count;
-    await hub.pins.set(line, level);
-    return JSON.parse((await sub.waitFor(`${HUB}/${line}/event`, /^/, { from })).payload);
+    await hub.pins.set('LID_OPEN', level);
+    await sub.waitFor(`${HUB}/LID_OPEN/event`, new RegExp(`"level":${level},`), { from });
+  }
+
+  /** Edges of a line that the service has heard of. */
+  async function edgesOf(line: string): Promise<number> {
+    const { stdout } = await hub.command('info', '--json', line);
+    return (JSON.parse(stdout) as LineInfo).edges;
   }
 
   it('gets the last state of each line once, before any newer one, and then the newer ones', async () => {
@@ -77,12 +98,11 @@ describe('a broker that goes away and comes back', () => {
     await broker.start();
     await sub.waitFor(`${HUB}/BUTTON/state`, 'OFF', { from });
     await sub.waitFor(`${HUB}/LID_OPEN/state`, 'ON', { from });
+    await sub.waitFor(`${GATEWAY}/status`, 'online', { from });
     await hub.pins.set('BUTTON', 1);
     await sub.waitFor(`${HUB}/BUTTON/state`, 'ON', { from });
-    await publish(broker, `${GATEWAY}/lab-mark`, 'x');
-    await sub.waitFor(`${GATEWAY}/lab-mark`, 'x', { from });
+    await mark();
 
-    expect(sub.payloads(`${GATEWAY}/status`, from)).toContain('online');
     expect(sub.payloads(`${HUB}/BUTTON/state`, from)).toEqual(['OFF', 'ON']);
     expect(sub.payloads(`${HUB}/LID_OPEN/state`, from)).toEqual(['ON']);
     for (const line of SEGMENTS) {
@@ -117,7 +137,7 @@ describe('a broker that goes away and comes back', () => {
     await broker.stop();
     await broker.start();
     // As soon as the service has subscribed: nothing of what it owes the broker need be sent by then.
-    await broker.process.stderr.waitFor(new RegExp(`^${SERVICE} \\d ${HUB.replace('hub', '')}`));
+    await broker.process.stderr.waitFor(new RegExp(`^${SERVICE} \\d ${GATEWAY}/`));
     const from = sub.count;
     await hub.pins.set('PROX_INT', 1);
     await publish(broker, `${HUB}/LED_STATUS/set`, 'ON');
@@ -129,39 +149,39 @@ describe('a broker that goes away and comes back', () => {
 
   it('loses no edge of a burst that goes on meanwhile', async () => {
     await start({ persistent: true });
-    const first = await lastEvent('BUTTON', 0);
-    const burst = hub.pins.burst('BUTTON', 3000, 500);
-    await sub.waitFor(`${HUB}/BUTTON/event`, new RegExp(`"seq":${first.seq + 300},`));
+    const burst = hub.pins.burst('BUTTON', 3001, 500);
+    await sub.waitFor(`${HUB}/BUTTON/event`, /"seq":300,/);
     await broker.stop();
     await broker.start();
     await burst;
-    const last = await lastEvent('BUTTON', 1);
-    expect(last.seq).toBe(first.seq + 3001);
-    const seqs = events('BUTTON').map(({ seq }) => seq);
-    const { eventsDropped } = (await hub.status()).mqtt?.counters ?? {};
-    const wanted = Array.from({ length: 3002 }, (_, index) => first.seq + index);
-    expect({ eventsDropped, missing: wanted.filter((seq) => !seqs.includes(seq)) }).toEqual({
-      eventsDropped: 0,
-      missing: [],
-    });
-    expect(seqs).toEqual(seqs.toSorted((a, b) => a - b));
-    for (const event of events('BUTTON')) expect(event.level).toBe(event.edge === 'rising' ? 1 : 0);
+    await allToldSoFar(1);
+
+    const told = events('BUTTON');
+    const seqs = told.map(({ seq }) => seq);
+    const edges = await edgesOf('BUTTON');
+    expect((await hub.status()).mqtt?.counters.eventsDropped).toBe(0);
+    expect(seqs).toEqual(Array.from({ length: edges }, (_, index) => index + 1));
+    // The chip merges edges when a busy machine keeps the service from taking them; it says so.
+    if (!told.some(({ merged }) => merged)) expect(edges).toBe(3001);
+    expect(told.at(-1)).toMatchObject({ edge: 'falling', level: 0 });
+    await sub.waitFor(`${HUB}/BUTTON/state`, 'OFF');
+    expect(sub.payloads(`${HUB}/BUTTON/state`).at(-1)).toBe('OFF');
   });
 
   it('misses the oldest events of a long outage, as many as the counter says', async () => {
     await start({ persistent: true }, { eventQueueLimit: 100 });
-    const first = await lastEvent('BUTTON', 0);
     await broker.stop();
-    await hub.pins.burst('BUTTON', 1000, 200);
+    await hub.pins.burst('BUTTON', 1001, 200);
     await broker.start();
-    const last = await lastEvent('BUTTON', 1);
-    expect(last.seq).toBe(first.seq + 1001);
+    await allToldSoFar(1);
+
     const seqs = events('BUTTON').map(({ seq }) => seq);
-    const { eventsDropped } = (await hub.status()).mqtt?.counters ?? {};
-    expect(last.seq - first.seq + 1 - seqs.length).toBe(eventsDropped);
-    expect(seqs.length).toBeGreaterThanOrEqual(100);
-    expect(seqs.length).toBeLessThan(300);
+    const edges = await edgesOf('BUTTON');
+    const dropped = (await hub.status()).mqtt?.counters.eventsDropped ?? 0;
+    expect(dropped).toBeGreaterThan(0);
+    expect(seqs.length + dropped).toBe(edges);
+    expect(seqs.length).toBeGreaterThanOrEqual(99);
     // The oldest went: what came is one run up to the last.
-    expect(seqs.slice(1)).toEqual(seqs.slice(1).map((_, index) => last.seq - seqs.length + 2 + index));
+    expect(seqs).toEqual(seqs.map((_, index) => edges - seqs.length + 1 + index));
   });
 });

@@ -97,8 +97,9 @@ describe.each([
     const from = sub.count;
     const outcome = await command('BUZZER', 'set', '{"value": "ON", "durationMs": 30}');
     expect(outcome).toMatchObject({ ok: true, level: 1 });
-    await wire.waitForCount(2);
-    expect(wire.lines).toEqual(['BUZZER 1', 'BUZZER 0']);
+    // Its first line answers `watch`.
+    await wire.waitForCount(3);
+    expect(wire.lines).toEqual(['ok', 'BUZZER 1', 'BUZZER 0']);
     await sub.waitFor(`${HUB}/BUZZER/state`, 'OFF', { from });
   });
 

@@ -24,6 +24,9 @@ function address(broker: Mosquitto, version: ProtocolVersion): string[] {
   return ['-h', '127.0.0.1', '-p', String(broker.labPort), '-V', version];
 }
 
+/** Commands are not observed: their payloads may be anything. */
+const COMMANDS = 'rproc-gpio/+/+/+/set';
+
 let observers = 0;
 
 /** mosquitto_sub: sees what anybody who subscribes sees. It connects again after a restart of the broker. */
@@ -54,7 +57,7 @@ export class MosquittoSub {
       command: [
         program('mosquitto_sub'),
         ...address(broker, options.version ?? 'mqttv5'),
-        ...['-i', clientId, '-q', '2', '-F', '%r %q %t %p', '-t', filter],
+        ...['-i', clientId, '-q', '2', '-F', '%r %q %t %p', '-t', filter, '-T', COMMANDS],
         ...(options.durable ? ['-c'] : []),
       ],
     });
@@ -93,7 +96,7 @@ export class MosquittoSub {
     payload: string | RegExp,
     options: { readonly from?: number; readonly limitMs?: number } = {},
   ): Promise<ObservedMessage> {
-    const source = typeof payload === 'string' ? `${literal(payload)}$` : `(?:${payload.source})`;
+    const source = typeof payload === 'string' ? `${literal(payload)}$` : fromStart(payload);
     const line = await this.#process.stdout.waitFor(new RegExp(`^[01] [012] ${literal(topic)} ${source}`), {
       from: options.from ?? 0,
       limitMs: options.limitMs ?? DEFAULT_LIMIT_MS,
@@ -105,6 +108,11 @@ export class MosquittoSub {
   close(): Promise<void> {
     return this.#process.close();
   }
+}
+
+/** The source of an expression that is tried from the place where the payload begins, and nowhere else. */
+function fromStart({ source }: RegExp): string {
+  return source.startsWith('^') ? `(?:${source.slice(1)})` : `.*(?:${source})`;
 }
 
 function parse(line: string): ObservedMessage {
@@ -126,23 +134,39 @@ async function succeed(process: LabProcess): Promise<string> {
   }
 }
 
-/** mosquitto_pub: publishes one message; resolves when the broker has it. @throws Error with its words */
+/** mosquitto_pub: publishes one message, with QoS 1 when not told otherwise; resolves when the broker has it. @throws Error with its words */
 export async function publish(
   broker: Mosquitto,
   topic: string,
   payload: string | { readonly file: string },
-  options: { readonly retain?: boolean; readonly version?: ProtocolVersion } = {},
+  options: {
+    readonly retain?: boolean;
+    readonly qos?: 0 | 1 | 2;
+    readonly version?: ProtocolVersion;
+  } = {},
 ): Promise<void> {
   const process = new LabProcess({
     name: `mosquitto_pub ${topic}`,
     command: [
       program('mosquitto_pub'),
       ...address(broker, options.version ?? 'mqttv5'),
-      ...['-q', '1', '-t', topic, ...(options.retain ? ['-r'] : [])],
+      ...['-q', String(options.qos ?? 1), '-t', topic, ...(options.retain ? ['-r'] : [])],
       ...(typeof payload === 'string' ? ['-m', payload] : ['-f', payload.file]),
     ],
   });
   await succeed(process);
+}
+
+/** mosquitto_pub: publishes each line that is written to it with QoS 0, and asks for answers; the caller closes it. */
+export function publishLines(broker: Mosquitto, topic: string, responseTopic: string): LabProcess {
+  return new LabProcess({
+    name: `mosquitto_pub -l ${topic}`,
+    command: [
+      program('mosquitto_pub'),
+      ...address(broker, 'mqttv5'),
+      ...['-q', '0', '-t', topic, '-l', '-D', 'publish', 'response-topic', responseTopic],
+    ],
+  });
 }
 
 /** What a requester of MQTT 5 got back. */

@@ -22,6 +22,8 @@ export interface MosquittoOptions {
   readonly tls?: { readonly server: CertificateFiles; readonly clientAuthority: string };
   /** Whether sessions and retained messages outlive an orderly stop. */
   readonly persistent?: boolean;
+  /** The port for the service under test; a free one when absent. */
+  readonly port?: number;
   /** Further lines of mosquitto.conf. */
   readonly settings?: readonly string[];
 }
@@ -52,7 +54,7 @@ export class Mosquitto {
     const broker = new Mosquitto(options);
     try {
       for (let attempt = 1; ; attempt += 1) {
-        [broker.#port, broker.#labPort] = [await freePort(), await freePort()];
+        [broker.#port, broker.#labPort] = [options.port ?? (await freePort()), await freePort()];
         try {
           await broker.start();
           return broker;
@@ -135,8 +137,9 @@ export class Mosquitto {
       'log_timestamp false',
       ...['error', 'warning', 'notice', 'information', 'subscribe'].map((type) => `log_type ${type}`),
       ...(persistent ? ['persistence true', `persistence_location ${data}/`] : []),
-      // Observers must not lose what the service was not allowed to lose.
-      'max_queued_messages 0',
+      // Observers must not lose what the service was not allowed to lose. 0, no limit, makes version 2.0 disconnect a client of
+      // which it has refused a message.
+      'max_queued_messages 1000000',
       'queue_qos0_messages true',
       ...(settings ?? []),
       `listener ${this.#port} 127.0.0.1`,

@@ -16,7 +16,7 @@ export interface SharedHubSections {
   /** The section `mqtt`. */
   readonly mqtt?: Readonly<Record<string, unknown>>;
   /** Devices for guests by name, without their sockets; none when absent. */
-  readonly exports?: Readonly<Record<string, { readonly lines: readonly unknown[] } & object>>;
+  readonly exports?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** `lineSettings` of the chip `hub`. */
   readonly lineSettings?: Readonly<Record<string, object>>;
   /** Chips besides `hub`. */
