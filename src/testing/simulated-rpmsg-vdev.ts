@@ -27,6 +27,8 @@ export interface SimulatedRpmsgVdevOptions {
    * `peer.serve()`.
    */
   readonly automatic?: boolean;
+  /** The memory can be given to a worker thread, which changes it while it is read. */
+  readonly shared?: boolean;
 }
 
 interface Ring {
@@ -93,7 +95,8 @@ export class SimulatedRpmsgVdev implements BoundVdev {
     this.usedOffsets = usedOffsets;
     this.buffersOffset = offset;
     this.endOffset = offset + carveoutBytes;
-    const buffer = new ArrayBuffer(this.endOffset + GUARD_BYTES);
+    const sizeBytes = this.endOffset + GUARD_BYTES;
+    const buffer = options.shared ? new SharedArrayBuffer(sizeBytes) : new ArrayBuffer(sizeBytes);
     this.bytes = new Uint8Array(buffer);
     this.memory.add(BASE, buffer);
     this.buffers = new Carveout(BASE + offset, carveoutBytes);

@@ -301,9 +301,13 @@ export class RpmsgBus implements RpmsgTransport, Pollable {
 
   /** Looks again soon, as long as something waits: for buffers that come back without a call, and for the timeout. */
   #look(): void {
-    if (this.#waiting.length > 0 && this.#ended === null) {
-      this.#timer ??= setTimeout(this.#onTimer, LOOK_INTERVAL_MS);
-    }
+    if (this.#waiting.length === 0 || this.#ended !== null) return this.#stopTimer();
+    this.#timer ??= setTimeout(this.#onTimer, LOOK_INTERVAL_MS);
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
   }
 
   disableNotifications(): void {
@@ -329,8 +333,7 @@ export class RpmsgBus implements RpmsgTransport, Pollable {
     this.#ended = reason;
     this.#poller.remove(this);
     this.#receive.close();
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#stopTimer();
     this.#waiting.clear();
     const open = this.#channels.all.filter(({ endpoint }) => endpoint !== null);
     this.#channels.close(reason);
