@@ -24,16 +24,19 @@ export interface Broker extends Service {
 
 /**
  * The path of mosquitto: what test/e2e/setup.sh found or unpacked, else one in the PATH.
- * @param environment for tests
+ * @param systemFolders where it lies without being in the PATH
  * @returns null when there is none
  */
-export function findMosquitto(environment: Readonly<NodeJS.ProcessEnv> = process.env): string | null {
+export function findMosquitto(
+  environment: Readonly<NodeJS.ProcessEnv> = process.env,
+  systemFolders: readonly string[] = SYSTEM_FOLDERS,
+): string | null {
   const cache = environment.XDG_CACHE_HOME || join(environment.HOME ?? homedir(), '.cache');
   const lab = join(cache, 'rproc-gpio/e2e/lab.env');
   const named = existsSync(lab) ? /^MOSQUITTO=(.+)$/m.exec(readFileSync(lab, 'utf8'))?.[1] : undefined;
   const folders = [
     ...(environment.PATH ?? '').split(delimiter).filter((each) => each !== ''),
-    ...SYSTEM_FOLDERS,
+    ...systemFolders,
   ];
   const candidates = [
     ...(named === undefined ? [] : [named]),

@@ -1,6 +1,6 @@
 /** Builds and runs the C programs of `bench/native`. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 export const ROOT = resolve(import.meta.dirname, '..');
@@ -82,7 +82,10 @@ export interface CommandsResult {
 
 /** @throws Error with the compiler's output when a program does not build. */
 export function buildPrograms(): void {
-  execFileSync('make', ['-s', '-C', resolve(ROOT, 'bench/native'), `OUT=${PROGRAM_FOLDER}`], {
+  mkdirSync(PROGRAM_FOLDER, { recursive: true });
+  // One at a time: tests build as well, several of them at once.
+  const make = ['make', '-s', '-C', resolve(ROOT, 'bench/native'), `OUT=${PROGRAM_FOLDER}`];
+  execFileSync('flock', [resolve(PROGRAM_FOLDER, 'lock'), ...make], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
 }

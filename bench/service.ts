@@ -56,11 +56,11 @@ export function startYardstick(lines: number, cpu: number | null): Promise<Servi
   });
 }
 
-/** Starts `rproc-gpio demo` and waits for its `ready` line. */
+/** Starts `rproc-gpio demo`, out of the way of another one, and waits for its `ready` line. */
 export function startDemo(): Promise<Service> {
-  return startProcess(null, () => ({
+  return startProcess(null, (folder) => ({
     command: SERVICE_COMMAND,
-    options: ['demo'],
+    options: ['demo', `--dir=${join(folder, 'demo')}`, '--mqtt-port=0'],
     ready: untilReadyLine,
     socketPath: '',
     isNode: true,

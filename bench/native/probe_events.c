@@ -107,7 +107,7 @@ static uint64_t report(struct run *run, double cpu, uint64_t dropped) {
   printf("{\"events\":%llu,\"seconds\":%.3f,\"eventsPerSecond\":%.0f,\"received\":%llu,\"lost\":%llu,\"invented\":%llu,"
          "\"gaps\":%llu,\"missing\":%llu,\"merged\":%llu,\"malformed\":%llu,\"dropped\":%llu,\"ageMedianNs\":%u,"
          "\"ageP99Ns\":%u,\"cpuSeconds\":%.3f}\n",
-         (unsigned long long)measured, seconds, measured ? (double)measured / seconds : 0.0,
+         (unsigned long long)measured, seconds, seconds > 0 ? (double)measured / seconds : 0.0,
          (unsigned long long)tally->received, (unsigned long long)lost, (unsigned long long)invented,
          (unsigned long long)tally->gaps, (unsigned long long)tally->missing, (unsigned long long)tally->merged,
          (unsigned long long)tally->malformed, (unsigned long long)dropped, samples_percentile(&run->ages, 50),

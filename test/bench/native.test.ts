@@ -111,14 +111,16 @@ describe('loadgen', () => {
 });
 
 describe('bench', () => {
-  it('refuses a wrong option with exit status 2', async () => {
-    const run = spawn('npx', ['tsx', 'bench/run.ts', '--placement=nowhere'], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+  it.each([
+    ['--placement=nowhere', '--placement=nowhere: must be apart or free'],
+    ['--only=demo', '--only=demo: must be guest or mqtt'],
+    ['--rounds=0', '--rounds=0: must be 1 or more'],
+  ])('refuses %s with exit status 2', async (option, message) => {
+    const run = spawn('npx', ['tsx', 'bench/run.ts', option], { stdio: ['ignore', 'ignore', 'pipe'] });
     let stderr = '';
     run.stderr.on('data', (text) => (stderr += text));
     const [code] = await once(run, 'close');
     expect(code).toBe(2);
-    expect(stderr).toContain('--placement=nowhere: must be apart or free');
+    expect(stderr).toContain(message);
   });
 });
