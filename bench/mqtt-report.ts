@@ -150,13 +150,14 @@ function wrongAnswersOf({ unloaded, loaded }: GuestRound<unknown>): number {
   return sum([unloaded, loaded].flatMap(({ sim, hub }) => [sim.errors, hub.errors]));
 }
 
-function commandFigures({ guestsWithCommands, flood }: MqttRounds): Figure[] {
+function commandFigures({ guestsWithCommands, flood, residentAtStart }: MqttRounds): Figure[] {
   const all = [...guestsWithCommands.map(({ load }) => load), flood.result];
   const { result, residentBefore, residentMost, residentAfter } = flood;
   return [
     figure('commandsRate', 'commands/s', Math.round(result.commandsPerSecond)),
     judged('commandsUnanswered', 'count', sum(all.map(({ unanswered }) => unanswered))),
     figure('commandsRefused', '%', (result.refused / result.commands) * 100),
+    figure('mqttResidentAtStart', 'MB', residentAtStart / MEGABYTE),
     figure('commandsResidentBefore', 'MB', residentBefore / MEGABYTE),
     judged('commandsResidentGrowth', 'MB', (residentMost - residentBefore) / MEGABYTE),
     figure('commandsResidentAfter', 'MB', residentAfter / MEGABYTE),

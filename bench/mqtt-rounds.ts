@@ -5,6 +5,7 @@ import type { HubService } from './hub-service.ts';
 import { type EventsRound, eventsRound, type LatencyRound, latencyRound } from './mqtt-events.ts';
 import { type CommandFlood, commandFlood, type GuestRound, guestRound } from './mqtt-guests.ts';
 import { commandOptions, driveOptions } from './mqtt-probe.ts';
+import { residentBytes } from './process-status.ts';
 import { type CommandsResult, type EventsResult, launchProgram } from './programs.ts';
 import type { Effort, Placement } from './rounds.ts';
 
@@ -25,6 +26,8 @@ export interface MqttRounds {
   readonly guestsWithQos1: GuestRound<EventsResult>[];
   readonly guestsWithCommands: GuestRound<CommandsResult>[];
   readonly flood: CommandFlood;
+  /** Of the service that publishes with QoS 0, before anything was asked of it, in bytes. */
+  readonly residentAtStart: number;
 }
 
 /** Level changes one at a time that are not measured, a run. */
@@ -37,7 +40,7 @@ export async function measureMqtt(
   placement: Placement,
   progress: (line: string) => void,
 ): Promise<MqttRounds> {
-  const rounds: Omit<MqttRounds, 'flood'> = {
+  const rounds: Omit<MqttRounds, 'flood' | 'residentAtStart'> = {
     latency: [],
     qos0: [],
     qos1: [],
@@ -52,6 +55,7 @@ export async function measureMqtt(
     launchProgram<EventsResult>('mqttprobe', driveOptions(broker, service, null), null);
   const commanding = () =>
     launchProgram<CommandsResult>('mqttprobe', commandOptions(broker, qos0, null), null);
+  const residentAtStart = residentBytes(qos0.pid);
   progress('mqtt: warming up');
   for (const service of [qos0, qos1]) await eventsRound(broker, service, bare, many);
   for (let round = 1; round <= effort.rounds; round++) {
@@ -80,5 +84,5 @@ export async function measureMqtt(
     tell(`guests: ${medians.join(', ')}`);
   }
   progress(`mqtt: commands for ${effort.floodSeconds} s`);
-  return { ...rounds, flood: await commandFlood(broker, qos0, effort.floodSeconds) };
+  return { ...rounds, residentAtStart, flood: await commandFlood(broker, qos0, effort.floodSeconds) };
 }

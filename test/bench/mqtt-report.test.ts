@@ -82,6 +82,7 @@ function rounds(changes: Partial<MqttRounds> = {}): MqttRounds {
     guestsWithQos1: [guests(10, 10, EVENTS)],
     guestsWithCommands: [guests(10, 10, COMMANDS)],
     flood: { result: COMMANDS, residentBefore: 100e6, residentMost: 112e6, residentAfter: 110e6 },
+    residentAtStart: 90e6,
     ...changes,
   };
 }
