@@ -1,8 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { LINE_NAMES } from './lab/firmware.ts';
+import { Gateway } from './lab/gateway.ts';
+import { LabProcess } from './lab/lab-process.ts';
 import { Mosquitto } from './lab/mosquitto.ts';
 import { MosquittoSub, publish, request } from './lab/mosquitto-clients.ts';
+import { PinsClient } from './lab/pins-client.ts';
 import { Resources } from './lab/resources.ts';
 import { ScratchFolder } from './lab/scratch-folder.ts';
 import { SharedHub } from './lab/shared-hub.ts';
@@ -200,5 +203,32 @@ describe('what MQTT shows when something ends', () => {
     expect(await late.waitFor(`${GATEWAY}/status`, /^/)).toMatchObject({ payload: 'online' });
     expect(await late.waitFor(`${HUB}/status`, /^/)).toMatchObject({ payload: 'offline' });
     expect(sub.payloads(`${GATEWAY}/status`)).toEqual(['online']);
+  });
+});
+
+describe('rproc-gpio demo, which has a broker of its own', () => {
+  const resources = new Resources();
+  let gateway: Gateway;
+  let pins: PinsClient;
+
+  beforeAll(async () => {
+    const folder = resources.add(new ScratchFolder());
+    gateway = resources.add(await Gateway.demo(folder.path));
+    pins = resources.add(await PinsClient.open(folder.file('pins.sock'), () => gateway.process.ended));
+  });
+  afterAll(() => resources.close());
+
+  it('shows levels to those who run the command that it prints, and takes theirs', async () => {
+    const hint = await gateway.process.stdout.waitFor(/mosquitto_sub/);
+    const [, command = '', port = ''] = /(mosquitto_sub -p (\d+) .*)$/.exec(hint) ?? [];
+    const shell = ['sh', '-c', `exec ${command}`] as const;
+    const sub = resources.add(new LabProcess({ name: command, command: shell }));
+    await sub.stdout.waitFor(/^rproc-gpio\/demo\/hub\/BUTTON\/state ON$/);
+    await pins.set('BUTTON', 0);
+    await sub.stdout.waitFor(/^rproc-gpio\/demo\/hub\/BUTTON\/state OFF$/);
+    await sub.stdout.waitFor(/^rproc-gpio\/demo\/hub\/BUTTON\/event .*"falling"/);
+    await publish(Number(port), 'rproc-gpio/demo/hub/LED_STATUS/set', 'ON', { version: 'mqttv311' });
+    await pins.waitForLevel('LED_STATUS', 1);
+    await sub.stdout.waitFor(/^rproc-gpio\/demo\/hub\/LED_STATUS\/state ON$/);
   });
 });

@@ -20,8 +20,9 @@ function program(name: string): string {
   return requireFile(`/usr/bin/${name}`, 'bash test/e2e/setup.sh');
 }
 
-function address(broker: Mosquitto, version: ProtocolVersion): string[] {
-  return ['-h', '127.0.0.1', '-p', String(broker.labPort), '-V', version];
+function address(broker: Mosquitto | number, version: ProtocolVersion): string[] {
+  const port = typeof broker === 'number' ? broker : broker.labPort;
+  return ['-h', '127.0.0.1', '-p', String(port), '-V', version];
 }
 
 /** Commands are not observed: their payloads may be anything. */
@@ -134,9 +135,9 @@ async function succeed(process: LabProcess): Promise<string> {
   }
 }
 
-/** mosquitto_pub: publishes one message, with QoS 1 when not told otherwise; resolves when the broker has it. @throws Error with its words */
+/** mosquitto_pub: publishes one message to a broker of the lab, or on a port, with QoS 1 when not told otherwise; resolves when the broker has it. @throws Error with its words */
 export async function publish(
-  broker: Mosquitto,
+  broker: Mosquitto | number,
   topic: string,
   payload: string | { readonly file: string },
   options: {
