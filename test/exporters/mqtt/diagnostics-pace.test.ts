@@ -28,6 +28,16 @@ describe('the pace of diagnostics', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('waits after they were published for another reason', () => {
+    const due: number[] = [];
+    const pace = new DiagnosticsPace(1, (chip) => due.push(chip));
+    pace.told();
+    pace.changed(0);
+    expect(due).toEqual([]);
+    vi.advanceTimersByTime(DIAGNOSTICS_EVERY_MS);
+    expect(due).toEqual([0]);
+  });
+
   it('has one timer for all chips, and none when it is closed', () => {
     const pace = new DiagnosticsPace(3, () => undefined);
     for (let round = 0; round < 2; round++) for (const chip of [0, 1, 2]) pace.changed(chip);

@@ -5,12 +5,12 @@ import type { Qos } from '../../../src/exporters/mqtt/mqtt-options.ts';
 import { SharedCounters } from '../../../src/exporters/mqtt/shared-tables.ts';
 import { EventQueue } from '../../../src/exporters/mqtt/worker/event-queue.ts';
 import { encodeTopic } from '../../../src/exporters/mqtt/worker/publish-encoder.ts';
-import {
-  type BrokerLimits,
-  type Message,
-  Publisher,
-  type PublishStream,
-} from '../../../src/exporters/mqtt/worker/publisher.ts';
+import type {
+  BrokerLimits,
+  Message,
+  PublishStream,
+} from '../../../src/exporters/mqtt/worker/publish-stream.ts';
+import { Publisher } from '../../../src/exporters/mqtt/worker/publisher.ts';
 import { StateTopics } from '../../../src/exporters/mqtt/worker/state-topics.ts';
 
 /** A connection that takes what it is told to take. */

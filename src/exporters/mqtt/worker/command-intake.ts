@@ -7,7 +7,7 @@ import type { TopicTree } from '../topic-tree.ts';
 import type { CommandAnswer, CommandRequest } from '../worker-messages.ts';
 import type { Incoming } from './connection.ts';
 import { correlationProperty, type EncodedTopic, encodeTopic } from './publish-encoder.ts';
-import type { Message } from './publisher.ts';
+import type { Message } from './publish-stream.ts';
 
 /** Commands that are under way at the lines at a time: in all, and of one line. */
 export const MAX_COMMANDS = 1024;

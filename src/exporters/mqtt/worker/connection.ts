@@ -2,7 +2,7 @@ import mqtt, { type IClientOptions, type IConnackPacket, type MqttClient, type P
 import type { MqttOptions, Qos } from '../mqtt-options.ts';
 import { connackText, disconnectText, failureText } from './failure-text.ts';
 import { MAX_IN_FLIGHT } from './in-flight.ts';
-import type { BrokerLimits, PublishStream } from './publisher.ts';
+import type { BrokerLimits, PublishStream } from './publish-stream.ts';
 
 /** A message that the broker sent. */
 export interface Incoming {

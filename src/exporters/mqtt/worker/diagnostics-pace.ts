@@ -20,6 +20,12 @@ export class DiagnosticsPace {
     this.#tell();
   }
 
+  /** The counters of all chips are being published anyway. */
+  told(): void {
+    this.#isWaiting.fill(0);
+    this.#dueAtMs.fill(performance.now() + DIAGNOSTICS_EVERY_MS);
+  }
+
   #tell(): void {
     const nowMs = performance.now();
     let nextMs = Number.POSITIVE_INFINITY;

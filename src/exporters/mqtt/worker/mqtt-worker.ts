@@ -10,7 +10,8 @@ import type { Connection, Incoming } from './connection.ts';
 import { DiagnosticsPace } from './diagnostics-pace.ts';
 import { EventQueue } from './event-queue.ts';
 import { encodeTopic } from './publish-encoder.ts';
-import { type Message, Publisher } from './publisher.ts';
+import type { Message } from './publish-stream.ts';
+import { Publisher } from './publisher.ts';
 import { RingWatch } from './ring-watch.ts';
 import { StateTopicList } from './state-topic-list.ts';
 import { StateTopics } from './state-topics.ts';
@@ -157,6 +158,7 @@ export class MqttWorker {
     connection.subscribe(filters, commandQos, (filter) => {
       this.#log('warn', `the broker refuses the subscription to ${filter}: see its access rules`);
     });
+    this.#pace.told();
     this.#publisher.connected(connection);
     this.#announce();
   }

@@ -55,12 +55,15 @@ const NO_PROPERTIES = new Uint8Array(0);
 export class PublishEncoder {
   /** MQTT 5 has properties in each packet. */
   readonly #hasProperties: boolean;
+  /** A broker that cannot retain closes the connection over it (MQTT 5.0, section 3.2.2.3.5). */
+  readonly #canRetain: boolean;
   #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #start = 0;
   #end = 0;
 
-  constructor(hasProperties: boolean) {
+  constructor(hasProperties: boolean, canRetain = true) {
     this.#hasProperties = hasProperties;
+    this.#canRetain = canRetain;
   }
 
   /** Bytes since the last {@link take}. */
@@ -86,7 +89,7 @@ export class PublishEncoder {
     this.#makeRoom(remaining + OVERHEAD_BYTES);
     const buffer = this.#buffer;
     let at = this.#end;
-    buffer[at++] = PUBLISH | (qos << 1) | (topic.retain ? RETAIN : 0);
+    buffer[at++] = PUBLISH | (qos << 1) | (topic.retain && this.#canRetain ? RETAIN : 0);
     at = writeVarint(buffer, at, remaining);
     buffer.set(topic.bytes, at);
     at += topic.bytes.length;

@@ -1,42 +1,12 @@
 import { Buffer } from 'node:buffer';
 import { INDEX_MASK } from '../line-ring.ts';
-import type { Qos } from '../mqtt-options.ts';
 import type { SharedCounters } from '../shared-tables.ts';
 import { eventPayload } from './event-payload.ts';
 import type { EventQueue } from './event-queue.ts';
 import { InFlight, SENT_EVENT, SENT_MESSAGE, SENT_STATE } from './in-flight.ts';
 import { type EncodedTopic, PublishEncoder, pubrel } from './publish-encoder.ts';
+import type { Message, PublishStream } from './publish-stream.ts';
 import type { StateTopics } from './state-topics.ts';
-
-/** A connection that publishes. */
-export interface PublishStream {
-  readonly isVersion5: boolean;
-  /** What the broker takes; see `BrokerLimits`. */
-  readonly limits: BrokerLimits;
-  /** Whole packets. `done` is called when the operating system has them; never when the connection ends before. */
-  write(packets: Buffer, done: (() => void) | null): void;
-}
-
-/** What a broker said in its CONNACK (MQTT 5.0, section 3.2.2.3), or its version allows. */
-export interface BrokerLimits {
-  /** Messages of QoS 1 and 2 on their way at a time. */
-  readonly receiveMaximum: number;
-  readonly maximumQos: Qos;
-  readonly retainAvailable: boolean;
-  readonly maximumPacketBytes: number;
-}
-
-/** A message that is sent as it is. */
-export interface Message {
-  readonly topic: EncodedTopic;
-  /** For log messages. */
-  readonly topicName: string;
-  readonly payload: string;
-  readonly payloadBytes: number;
-  readonly properties?: Uint8Array | undefined;
-  /** What it is: an answer is sent again when it may not have arrived, an announcement is made anew on each connection. */
-  readonly kind: 'answer' | 'announcement';
-}
 
 export interface PublisherOptions {
   /** By index of {@link StateTopics}. */
@@ -83,7 +53,7 @@ export class Publisher {
   /** Of those in flight, by packet identifier. */
   readonly #messages = new Map<number, Message>();
   #stream: PublishStream | null = null;
-  #encoder: PublishEncoder = new PublishEncoder(true);
+  #encoder = new PublishEncoder(true);
   #batches = 0;
   #statesAtMs = 0;
   #isScheduled = false;
@@ -100,7 +70,7 @@ export class Publisher {
   /** A connection is there: everything that is known is published on it. */
   connected(stream: PublishStream): void {
     this.#stream = stream;
-    this.#encoder = new PublishEncoder(stream.isVersion5);
+    this.#encoder = new PublishEncoder(stream.isVersion5, stream.limits.retainAvailable);
     this.#inFlight.clear(stream.limits.receiveMaximum);
     this.#batches = 0;
     this.#hasRefused = false;
@@ -228,7 +198,7 @@ export class Publisher {
       states.sent(topic, payload);
       if (qos === 0) batch.states.push(topic);
       const id = qos === 0 ? 0 : this.#inFlight.add(SENT_STATE, topic);
-      this.#encoder.append(this.#retained(encoded, stream), qos, id, payload, bytes);
+      this.#encoder.append(encoded, qos, id, payload, bytes);
     }
     return true;
   }
@@ -249,7 +219,7 @@ export class Publisher {
         id = this.#inFlight.add(SENT_MESSAGE, 0);
         this.#messages.set(id, message);
       }
-      this.#encoder.append(this.#retained(topic, stream), qos, id, payload, payloadBytes, properties);
+      this.#encoder.append(topic, qos, id, payload, payloadBytes, properties);
     }
     messages.splice(0, taken);
     return isOpen;
@@ -267,14 +237,9 @@ export class Publisher {
       const payload = eventPayload(what, events.seqAt(position), events.timeNsAt(position));
       if (qos === 0 && batch.events++ === 0) batch.event = position;
       const id = qos === 0 ? 0 : this.#inFlight.add(SENT_EVENT, position);
-      this.#encoder.append(this.#retained(topic, stream), qos, id, payload);
+      this.#encoder.append(topic, qos, id, payload);
     }
     return true;
-  }
-
-  /** A broker that cannot retain closes the connection over it (MQTT 5.0, section 3.2.2.3.5). */
-  #retained(topic: EncodedTopic, stream: PublishStream): EncodedTopic {
-    return topic.retain && !stream.limits.retainAvailable ? { ...topic, retain: false } : topic;
   }
 
   #fits(
