@@ -227,10 +227,14 @@ export class ChipLines implements ChipListener, OperationListener {
     // Changes that were on their way when the line was unsubscribed are nobody's.
     if (line === undefined || line.subscribed === IRQ_NONE) return;
     // Levels are always subscribed as both edges, so a streamed line is only unsubscribed while nobody wants it: until the
-    // chip has confirmed that, its records are of the old subscription.
-    if (this.chip.streamsLevels && line.unsubscriptionsPending > 0) return;
+    // chip has confirmed that, its records are of the old subscription; or of the next, whose level is read again then.
+    if (this.chip.streamsLevels && line.unsubscriptionsPending > 0) return line.unread();
     this.edges++;
-    if (edge.level !== LEVEL_UNKNOWN) return line.streamed(edge);
+    if (edge.level !== LEVEL_UNKNOWN) {
+      line.streamed(edge);
+      if (line.suspectUntilMs > 0) this.#subscriptions.suspected(line);
+      return;
+    }
     if (line.subscribed !== IRQ_BOTH) {
       line.edgeOnly(line.subscribed === IRQ_RISING ? 1 : 0, edge);
       // Watchers of whom the chip does not want to know go by the level after it.

@@ -161,6 +161,7 @@ export class Directions {
 
   /** The chip answered a SET_DIRECTION. With others under way, the last one's answer counts. */
   answered(line: Line, direction: number, result: number): void {
+    if (direction === DIRECTION_NONE) line.unsubscribedAtMs = performance.now();
     if (line.directionsPending > 0) return;
     const { making } = line;
     if (making !== null && !making.isAsked) {

@@ -56,13 +56,19 @@ export class Line {
   fresh = false;
   /** Interrupt type as last sent to the chip. */
   subscribed = IRQ_NONE;
+  /** The chip did not confirm the end of a subscription, so it may still have that. */
+  isUnsure = false;
+  /** When the end of the last subscription was answered. */
+  unsubscribedAtMs = Number.NEGATIVE_INFINITY;
+  /** Until then a streamed record may be of the subscription before: a read tells whether it is the level now. */
+  suspectUntilMs = 0;
   /** Operations under way at the chip: a shadow must not answer before them (requests of a line are in order). */
   pending = 0;
   /** Of these: SET_IRQ_TYPE, SET_DIRECTION, and reads that learn the level. */
   irqTypesPending = 0;
   directionsPending = 0;
   learnsPending = 0;
-  /** Of the SET_IRQ_TYPE those with none. */
+  /** Of the SET_IRQ_TYPE and SET_DIRECTION those with none, which ends a subscription. */
   unsubscriptionsPending = 0;
   /** Edges heard of, subscriptions and directions made, modulo 2^32; tells whether one came while a read was under way. */
   edgeCount = 0;
@@ -181,16 +187,21 @@ export class Line {
     for (const { debounce } of this.handles) debounce?.reset(LEVEL_UNKNOWN);
   }
 
-  /** Whether a level that nobody knows is to be read: somebody watches, and nothing on its way will tell it. */
+  /** Whether a level that nobody knows is to be read: somebody goes by it, and nothing on its way will tell it. */
   get needsRead(): boolean {
-    if (this.fresh || this.watchers === 0 || this.making !== null) return false;
+    if (this.fresh || this.making !== null) return false;
     if (this.learnsPending > 0 || this.parity.reading !== null) return false;
-    return this.direction === DIRECTION_OUT || this.subscribed === IRQ_BOTH;
+    if (this.direction !== DIRECTION_OUT && this.subscribed !== IRQ_BOTH) return false;
+    if (this.watchers > 0) return true;
+    for (const { interrupt } of this.handles) if (interrupt.isLevel) return true;
+    return false;
   }
 
   /** The chip went away: nobody knows what the level is, and what bounces is not to be waited for. */
   lost(): void {
     this.resubscribed(IRQ_NONE);
+    this.isUnsure = false;
+    this.suspectUntilMs = 0;
     for (const { debounce } of this.handles) debounce?.reset(debounce.level);
   }
 
@@ -255,10 +266,11 @@ export class Line {
     const before = this.level;
     this.level = level;
     this.fresh = true;
-    if (before === level) return;
-    if (before === LEVEL_UNKNOWN) return this.observe(level);
-    this.edges++;
-    if (this.watchers > 0) fanOut.driven(this, level, edge);
+    if (before !== level && before !== LEVEL_UNKNOWN) this.edges++;
+    if (this.watchers === 0) return;
+    // Without a change there may still be somebody who never heard of the level: it bounced until now.
+    if (before === level || before === LEVEL_UNKNOWN) fanOut.observed(this, level);
+    else fanOut.driven(this, level, edge);
   }
 
   /** The chip did not take a direction: what it has now is unknown, and nobody became owner by it. */

@@ -1,4 +1,4 @@
-import { type Completion, IRQ_NONE, RESULT_UNAVAILABLE } from './chip.ts';
+import { type Completion, DIRECTION_NONE, IRQ_NONE, RESULT_UNAVAILABLE } from './chip.ts';
 import type { Line } from './line.ts';
 
 export const OP_GET_DIRECTION = 0;
@@ -105,8 +105,10 @@ export class Operations implements Completion {
 
 function count(kind: number, line: Line, value: number, by: 1 | -1): void {
   line.pending += by;
-  if (kind === OP_SET_DIRECTION) line.directionsPending += by;
-  else if (kind === OP_LEARN) line.learnsPending += by;
+  if (kind === OP_SET_DIRECTION) {
+    line.directionsPending += by;
+    if (value === DIRECTION_NONE) line.unsubscriptionsPending += by;
+  } else if (kind === OP_LEARN) line.learnsPending += by;
   else if (kind === OP_IRQ_TYPE) {
     line.irqTypesPending += by;
     if (value === IRQ_NONE) line.unsubscriptionsPending += by;

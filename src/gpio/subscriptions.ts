@@ -12,6 +12,9 @@ import type { LineHandle } from './line-handle.ts';
 import { OP_GET_DIRECTION, OP_IRQ_TYPE, OP_LEARN, type Operations } from './operations.ts';
 import type { Retries } from './retries.ts';
 
+/** How long a record may be on its way after the answer to a request that came after it. */
+const LATE_MS = 50;
+
 interface Waiter {
   readonly handle: LineHandle;
   readonly done: Completion;
@@ -56,7 +59,7 @@ export class Subscriptions {
   refresh(line: Line): void {
     if (!this.#chip.available) return;
     if (line.wantedSubscription() !== line.subscribed) {
-      if (line.subscribed !== IRQ_NONE) this.#send(line, IRQ_NONE);
+      if (line.subscribed !== IRQ_NONE || line.isUnsure) this.#send(line, IRQ_NONE);
       // Asked again: a chip that answers in the same turn may have changed it.
       const wanted = line.wantedSubscription();
       if (wanted !== IRQ_NONE && line.subscribed === IRQ_NONE) this.#send(line, wanted);
@@ -66,9 +69,21 @@ export class Subscriptions {
 
   #send(line: Line, type: number): void {
     line.resubscribed(type);
+    if (type === IRQ_NONE) line.isUnsure = false;
+    else if (line.unsubscriptionsPending > 0 || performance.now() - line.unsubscribedAtMs < LATE_MS)
+      line.suspectUntilMs = Number.POSITIVE_INFINITY;
     const operation = this.#operations.begin(OP_IRQ_TYPE, line, type, null, 0);
     this.#chip.setIrqType(line.offset, type, this.#operations, operation);
     if (type === IRQ_BOTH) this.learn(line);
+  }
+
+  /**
+   * A record was heard of a line that was subscribed anew right after the end of its last subscription. Records and answers come
+   * over different queues, so it may be one of before, and then its level is not the one of now.
+   */
+  suspected(line: Line): void {
+    if (performance.now() > line.suspectUntilMs) line.suspectUntilMs = 0;
+    else this.learn(line);
   }
 
   /** Reads the level, for ourselves. */
@@ -93,7 +108,10 @@ export class Subscriptions {
 
   /** The chip answered a SET_IRQ_TYPE. The last one under way decides: an earlier one was for less than what is wanted by now. */
   answered(line: Line, type: number, result: number, sameEdges: boolean): void {
+    if (type === IRQ_NONE) line.unsubscribedAtMs = performance.now();
+    if (result !== RESULT_OK && type === IRQ_NONE) line.isUnsure = true;
     if (line.irqTypesPending > 0) return;
+    if (line.suspectUntilMs > 0) line.suspectUntilMs = performance.now() + LATE_MS;
     if (result !== RESULT_OK && type !== IRQ_NONE && type === line.subscribed) {
       return this.#notSubscribed(line, type, result);
     }

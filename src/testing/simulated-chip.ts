@@ -101,6 +101,8 @@ export class SimulatedChip implements Chip {
     if (type !== IRQ_NONE && (isChange || this.#directions[offset] === DIRECTION_OUT))
       return done.complete(token, RESULT_INVALID, 0);
     this.#irqTypes[offset] = type;
+    // What changed before is no edge for who subscribes now.
+    this.#levels[offset] = this.level(offset);
     done.complete(token, RESULT_OK, 0);
   }
 

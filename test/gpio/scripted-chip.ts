@@ -55,6 +55,8 @@ export class ScriptedChip implements Chip {
   readonly answers: Answer[] = [];
   readonly events: Edge[] = [];
   flushes = 0;
+  /** Told of each request as it is made. */
+  onRequest: (request: Request) => void = () => {};
   /** Gives a request another outcome than the device would; undefined = the device's. */
   outcome: (request: Request) => number | undefined = () => undefined;
   readonly #lines: DeviceLine[];
@@ -111,6 +113,7 @@ export class ScriptedChip implements Chip {
   #submit(request: Request): void {
     const isSet = request.what.startsWith('set');
     this.log.push(`${request.what} ${request.offset}${isSet ? ` = ${request.argument}` : ''}`);
+    this.onRequest(request);
     if (this.available) this.requests.push(request);
     else request.done.complete(request.token, RESULT_UNAVAILABLE, 0);
   }
@@ -247,15 +250,20 @@ export class ScriptedChip implements Chip {
     this.#listener?.availability(false, 'vanished');
   }
 
-  /** It is back, as the device is after a restart: inputs, nothing subscribed; outside drives the lines as before. */
-  recover(): void {
+  /**
+   * It is back, with nothing subscribed; outside drives the lines as before. After a restart its lines are inputs, after a
+   * broken connection its outputs still are outputs.
+   */
+  recover(how: 'restarted' | 'reconnected' = 'restarted'): void {
     for (const line of this.#lines) {
-      line.direction = 0;
-      line.value = 0;
+      if (how === 'restarted') {
+        line.direction = 0;
+        line.value = 0;
+      }
       this.#off(line);
     }
     this.events.length = 0;
     this.available = true;
-    this.#listener?.availability(true, 'restarted');
+    this.#listener?.availability(true, how);
   }
 }
