@@ -116,7 +116,7 @@ describe('outputs of a guest that is switched off', () => {
 
   beforeEach(async () => {
     await start({
-      exports: { vm1: { lines: ['hub/*'], reconnectGraceMs: 1500 } },
+      exports: { vm1: { lines: ['hub/*'], reconnectGraceMs: 3000 } },
       lineSettings: Object.fromEntries(
         Object.entries(OUTPUTS).map(([line, onRelease]) => [line, { onRelease }]),
       ),

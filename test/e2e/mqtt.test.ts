@@ -206,6 +206,50 @@ describe('what MQTT shows when something ends', () => {
   });
 });
 
+describe('what MQTT shows when the configuration changes', () => {
+  const resources = new Resources();
+  let broker: Mosquitto;
+  let sub: MosquittoSub;
+  let hub: SharedHub;
+
+  beforeAll(async () => {
+    broker = resources.add(await Mosquitto.start());
+    sub = resources.add(await MosquittoSub.start(broker, `${GATEWAY}/#`));
+    hub = await SharedHub.start(resources, { mqtt: mqttTo(broker) });
+    for (const line of SEGMENTS) await sub.waitFor(`${HUB}/${line}/direction`, /^/);
+  });
+  afterAll(() => resources.close());
+
+  it('is nothing when only others are concerned', async () => {
+    const from = sub.count;
+    hub.configure({ mqtt: mqttTo(broker), exports: { vm1: { lines: ['hub/*'] } } });
+    expect(await hub.command('reload')).toMatchObject({ exitCode: 0 });
+    await hub.pins.set('BUTTON', 0);
+    await sub.waitFor(`${HUB}/BUTTON/state`, 'OFF', { from });
+    expect(sub.payloads(`${GATEWAY}/status`)).toEqual(['online']);
+    expect((await hub.status()).mqtt?.counters.reconnects).toBe(0);
+  });
+
+  it('is the new lines and settings, and then no gateway', async () => {
+    const from = sub.count;
+    hub.configure({
+      mqtt: mqttTo(broker, { lines: [{ line: 'hub/BUTTON', name: 'power key' }] }),
+      lineSettings: { BUTTON: { activeLow: true } },
+    });
+    expect(await hub.command('reload')).toMatchObject({ exitCode: 0 });
+    const segment = (await sub.waitForTopic(new RegExp(`^${HUB}/power[^/]*/state$`), { from })).topic;
+    // The wire is low, which is active.
+    await sub.waitFor(segment, 'ON', { from });
+    await hub.pins.set('BUTTON', 1);
+    await sub.waitFor(segment, 'OFF', { from });
+
+    hub.configure({});
+    expect(await hub.command('reload')).toMatchObject({ exitCode: 0 });
+    await sub.waitFor(`${GATEWAY}/status`, 'offline', { from });
+    expect((await hub.status()).mqtt).toBeNull();
+  });
+});
+
 describe('rproc-gpio demo, which has a broker of its own', () => {
   const resources = new Resources();
   let gateway: Gateway;

@@ -105,6 +105,14 @@ export class MosquittoSub {
     return parse(line);
   }
 
+  /** Resolves with the first message from number `from` on whose topic matches. @throws WaitError */
+  async waitForTopic(pattern: RegExp, options: { readonly from?: number } = {}): Promise<ObservedMessage> {
+    const line = await this.#process.stdout.waitFor(/^/, { from: options.from ?? 0 });
+    const message = parse(line);
+    if (pattern.test(message.topic)) return message;
+    return this.waitForTopic(pattern, { from: (options.from ?? 0) + 1 });
+  }
+
   /** Idempotent. */
   close(): Promise<void> {
     return this.#process.close();
