@@ -15,6 +15,7 @@ export { ChipLines, type ReadPolicy } from './gpio/chip-lines.ts';
 export type { Line } from './gpio/line.ts';
 export type { Access, LineConsumer, LineHandle } from './gpio/line-handle.ts';
 export { LineSelectionError, type LineSelector, selectLines } from './gpio/line-selection.ts';
+export { GpiochipError } from './gpiochip/gpiochip-error.ts';
 export type {
   ChipInfo,
   EdgeChoice,

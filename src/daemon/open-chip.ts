@@ -4,6 +4,7 @@ import { VirtioGpioChip, WANTED_FEATURES } from '../coprocessor/dialects/virtio-
 import type { Log } from '../coprocessor/log.ts';
 import type { Chip } from '../gpio/chip.ts';
 import { GpiochipChip } from '../gpiochip/gpiochip.ts';
+import { GpiochipError } from '../gpiochip/gpiochip-error.ts';
 import { SimulatedChip } from '../testing/simulated-chip.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import { VIRTIO_ID_GPIO } from '../wire/virtio-gpio.ts';
@@ -29,6 +30,16 @@ export function createCoprocessor(
   });
 }
 
+/** Names the chip in what is wrong with its device. */
+function openGpiochip(name: string, path: string, onLog: Log): Chip {
+  try {
+    return GpiochipChip.open({ name, path, onLog });
+  } catch (error) {
+    if (!(error instanceof GpiochipError)) throw error;
+    throw new GpiochipError(error.code, `chip ${name}: ${error.message}`, error);
+  }
+}
+
 /** Opens a chip as configured; `coprocessor` is the one that it names. */
 export async function openChip(
   name: string,
@@ -38,7 +49,7 @@ export async function openChip(
   onLog: Log,
 ): Promise<Chip> {
   if (config.type === 'sim') return new SimulatedChip(name, config.lines);
-  if (config.type === 'gpiochip') return GpiochipChip.open({ name, path: config.path, onLog });
+  if (config.type === 'gpiochip') return openGpiochip(name, config.path, onLog);
   if (coprocessor === undefined)
     throw new Error(`chip ${name}: co-processor ${config.coprocessor} does not run`);
   const { running, requestTimeoutMs } = coprocessor;

@@ -31,8 +31,8 @@ export const RESULT_INVALID = 6;
 /** What a result says to a person, by result. */
 export const RESULT_TEXTS = [
   'ok',
-  'the co-processor answered with an error',
-  'the co-processor did not answer in time',
+  'the chip answered with an error',
+  'the chip did not answer in time',
   'the chip is unavailable',
   'busy: another consumer owns the line',
   'refused: this consumer may only read the line',

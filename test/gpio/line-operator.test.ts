@@ -296,8 +296,8 @@ describe('an operation on a chip that answers late, or not', () => {
   it('fails with the chip’s reason', () => {
     const { bench, operator, outcome } = operated(scripted(true));
     for (const [result, text] of [
-      [RESULT_FAILED, 'the co-processor answered with an error'],
-      [RESULT_TIMEOUT, 'the co-processor did not answer in time'],
+      [RESULT_FAILED, 'the chip answered with an error'],
+      [RESULT_TIMEOUT, 'the chip did not answer in time'],
     ] as const) {
       bench.chip.outcome = () => result;
       expect(outcome((done) => operator.set(1, done))).toEqual(fails(result, text));
