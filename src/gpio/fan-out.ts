@@ -39,7 +39,7 @@ class FanOut {
     this.#isBusy = true;
     try {
       line.tellEdge(level, edge);
-      this.#drain();
+      if (this.#first !== this.#end) this.#drain();
     } finally {
       this.#isBusy = false;
     }
@@ -54,7 +54,7 @@ class FanOut {
     this.#isBusy = true;
     try {
       line.tellDriven(level, edge.at(line.offset, level));
-      this.#drain();
+      if (this.#first !== this.#end) this.#drain();
     } finally {
       this.#isBusy = false;
     }
@@ -69,7 +69,7 @@ class FanOut {
     this.#isBusy = true;
     try {
       line.tellObserved(level);
-      this.#drain();
+      if (this.#first !== this.#end) this.#drain();
     } finally {
       this.#isBusy = false;
     }
@@ -84,7 +84,7 @@ class FanOut {
     this.#isBusy = true;
     try {
       line.tellChanged();
-      this.#drain();
+      if (this.#first !== this.#end) this.#drain();
     } finally {
       this.#isBusy = false;
     }
@@ -93,11 +93,11 @@ class FanOut {
   /** A level that was stable for the debounce period of one consumer; `edge` is null when no edge led to it. */
   debounced(handle: LineHandle, level: number, edge: Edge | null): void {
     // While something is told, it is what made the level stable: this consumer's turn in telling it.
-    if (this.#isBusy) return handle.tell(level, edge);
+    if (this.#isBusy) return tell(handle, level, edge);
     this.#isBusy = true;
     try {
-      handle.tell(level, edge);
-      this.#drain();
+      tell(handle, level, edge);
+      if (this.#first !== this.#end) this.#drain();
     } finally {
       this.#isBusy = false;
     }
@@ -118,7 +118,6 @@ class FanOut {
   }
 
   #drain(): void {
-    if (this.#first === this.#end) return;
     while (this.#first < this.#end) {
       const { kind, line, level, edge } = this.#notices[this.#first++] as Notice;
       if (kind === EDGE) line.tellEdge(level, edge);
@@ -130,6 +129,11 @@ class FanOut {
     this.#end = 0;
     if (this.#notices.length > KEPT_NOTICES) this.#notices.length = KEPT_NOTICES;
   }
+}
+
+function tell(handle: LineHandle, level: number, edge: Edge | null): void {
+  if (edge === null) handle.tellLevel(level);
+  else handle.tellEdge(level, edge);
 }
 
 /** One for all chips: a consumer may have lines of several, and JavaScript has one thread. */

@@ -290,8 +290,15 @@ export class LineHandle implements DebounceListener {
   // What the line tells, in the order of FanOut.
 
   tellEdge(level: number, edge: Edge): void {
-    if (this.debounce === null) this.tell(level, edge);
-    else if (this.watching || this.interrupt.type !== IRQ_NONE) this.debounce.edge(level, edge);
+    if (this.watching && !this.isRefused) {
+      this.#told = level;
+      this.consumer.edge?.(this, level, edge);
+    }
+    if (this.interrupt.edge(level)) this.consumer.interrupt(this);
+  }
+
+  debounceEdge(level: number, edge: Edge): void {
+    if (this.watching || this.interrupt.type !== IRQ_NONE) this.debounce?.edge(level, edge);
   }
 
   /** An output is not debounced. */
@@ -303,23 +310,17 @@ export class LineHandle implements DebounceListener {
   }
 
   tellObserved(level: number): void {
-    if (this.debounce === null || this.line.direction === DIRECTION_OUT) this.tell(level, null);
+    if (this.debounce === null || this.line.direction === DIRECTION_OUT) this.tellLevel(level);
     else if (this.watching || this.interrupt.type !== IRQ_NONE) this.debounce.observed(level);
   }
 
-  /** A level that is stable, by an edge or (null) by a read. */
-  tell(level: number, edge: Edge | null): void {
-    if (this.watching) {
-      if (edge !== null && !this.isRefused) {
-        this.#told = level;
-        this.consumer.edge?.(this, level, edge);
-      } else if (edge === null && this.#told !== level) {
-        this.#told = level;
-        this.consumer.observed?.(this, level);
-      }
+  /** A level without an edge. */
+  tellLevel(level: number): void {
+    if (this.watching && this.#told !== level) {
+      this.#told = level;
+      this.consumer.observed?.(this, level);
     }
-    if (edge === null ? this.interrupt.level(level) : this.interrupt.edge(level))
-      this.consumer.interrupt(this);
+    if (this.interrupt.isLevel && this.interrupt.level(level)) this.consumer.interrupt(this);
   }
 
   debounced(level: number, edge: Edge | null): void {

@@ -300,7 +300,11 @@ export class Line {
 
   tellEdge(level: number, edge: Edge): void {
     const { handles } = this;
-    for (let i = 0; i < handles.length; i++) (handles[i] as LineHandle).tellEdge(level, edge);
+    for (let i = 0; i < handles.length; i++) {
+      const handle = handles[i] as LineHandle;
+      if (handle.debounce === null) handle.tellEdge(level, edge);
+      else handle.debounceEdge(level, edge);
+    }
   }
 
   tellDriven(level: number, edge: Edge): void {

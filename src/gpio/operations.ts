@@ -1,14 +1,14 @@
 import { type Completion, DIRECTION_NONE, IRQ_NONE, RESULT_UNAVAILABLE } from './chip.ts';
 import type { Line } from './line.ts';
 
-export const OP_GET_DIRECTION = 0;
-export const OP_SET_DIRECTION = 1;
-export const OP_GET_VALUE = 2;
-export const OP_SET_VALUE = 3;
-export const OP_IRQ_TYPE = 4;
+export const OP_GET_VALUE = 0;
+export const OP_SET_VALUE = 1;
 /** A read of our own: after an event without a level, or to learn the level of a line that is watched. */
-export const OP_SETTLE = 5;
-export const OP_LEARN = 6;
+export const OP_SETTLE = 2;
+export const OP_LEARN = 3;
+export const OP_GET_DIRECTION = 4;
+export const OP_SET_DIRECTION = 5;
+export const OP_IRQ_TYPE = 6;
 
 /** One operation under way at a chip. Used again and again: it is valid until its answer was dealt with. */
 export interface Operation {
@@ -53,7 +53,8 @@ export class Operations implements Completion {
   /** @returns the token for the chip */
   begin(kind: number, line: Line, value: number, done: Completion | null, token: number): number {
     this.#outstanding++;
-    count(kind, line, value, 1);
+    line.pending++;
+    if (kind > OP_SETTLE) count(kind, line, value, 1);
     const { edgeCount } = line;
     let operation = this.#free.pop();
     if (operation === undefined) {
@@ -74,16 +75,18 @@ export class Operations implements Completion {
 
   complete(index: number, result: number, value: number): void {
     const operation = this.#pool[index] as Operation;
-    if (operation.isOpen) this.#answered(operation, result, value);
-    else if (!operation.isAbandoned) return;
-    operation.isAbandoned = false;
+    if (operation.isOpen) this.#answer(operation, result, value);
+    else if (operation.isAbandoned) operation.isAbandoned = false;
+    else return;
     this.#free.push(operation);
   }
 
-  #answered(operation: Operation, result: number, value: number): void {
+  #answer(operation: Operation, result: number, value: number): void {
+    const { kind, line } = operation;
     operation.isOpen = false;
     this.#outstanding--;
-    count(operation.kind, operation.line, operation.value, -1);
+    line.pending--;
+    if (kind > OP_SETTLE) count(kind, line, operation.value, -1);
     this.#listener.answered(operation, result, value);
     operation.done = null;
   }
@@ -98,13 +101,13 @@ export class Operations implements Completion {
     for (const operation of [...this.#pool]) {
       if (!operation.isOpen) continue;
       operation.isAbandoned = true;
-      this.#answered(operation, RESULT_UNAVAILABLE, 0);
+      this.#answer(operation, RESULT_UNAVAILABLE, 0);
     }
   }
 }
 
+/** Keeps a line's counts, of the operations that are counted apart. */
 function count(kind: number, line: Line, value: number, by: 1 | -1): void {
-  line.pending += by;
   if (kind === OP_SET_DIRECTION) {
     line.directionsPending += by;
     if (value === DIRECTION_NONE) line.unsubscriptionsPending += by;
