@@ -101,6 +101,7 @@ function formatMqtt(mqtt: MqttStatus | null): string[] {
     : `not connected${reason === undefined ? '' : `: ${visible(reason)}`}`;
   const counts = [
     `published ${counters.published}`,
+    `refused by the broker ${counters.refusedPublications}`,
     `events dropped ${counters.eventsDropped}`,
     `commands ${counters.commands}`,
     `refused ${counters.refusedCommands}`,

@@ -57,6 +57,7 @@ const checkMqtt = fields(
       'refusedCommands',
       'badCommands',
       'ignoredRetained',
+      'refusedPublications',
       'reconnects',
     ),
   },

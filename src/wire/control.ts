@@ -106,6 +106,8 @@ export interface MqttStatus {
     readonly refusedCommands: number;
     readonly badCommands: number;
     readonly ignoredRetained: number;
+    /** What the broker did not take from us (its access rules; MQTT 5 says so). */
+    readonly refusedPublications: number;
     readonly reconnects: number;
   };
 }

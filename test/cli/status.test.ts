@@ -67,6 +67,7 @@ const STATUS: ServiceStatus = {
       refusedCommands: 1,
       badCommands: 2,
       ignoredRetained: 3,
+      refusedPublications: 6,
       reconnects: 4,
     },
   },
@@ -119,8 +120,8 @@ vm2        1  away       /run/rproc-gpio/vm2.sock
 MQTT
   broker: mqtts://broker.example:8883
   not connected: the certificate has expired
-  published 4000, events dropped 12, commands 5, refused 1, malformed 2,
-    retained ignored 3, reconnects 4
+  published 4000, refused by the broker 6, events dropped 12, commands 5,
+    refused 1, malformed 2, retained ignored 3, reconnects 4
 
 OUTPUT          OWNER
 hub/LED_STATUS  guest vm1

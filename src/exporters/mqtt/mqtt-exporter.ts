@@ -234,6 +234,7 @@ export class MqttExporter implements LineConsumer {
         refusedCommands: counters.get('refusedCommands'),
         badCommands: counters.get('badCommands'),
         ignoredRetained: counters.get('ignoredRetained'),
+        refusedPublications: counters.get('refusedPublications'),
         reconnects: Math.max(0, counters.get('connections') - 1),
       },
     };

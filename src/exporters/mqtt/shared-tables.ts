@@ -56,6 +56,8 @@ const COUNTERS = [
   'badCommands',
   'ignoredRetained',
   'connections',
+  /** The broker does not take them (MQTT 5 only: 3.1.1 has no such answer). */
+  'refusedPublications',
   /** Events taken from the ring, and of these those that were published or dropped: a crash of the worker loses the difference. */
   'eventsTaken',
   'eventsSettled',

@@ -216,7 +216,10 @@ describe('what is published next', () => {
     for (const { qos, messageId } of stream.publishes)
       if (qos === 1) publisher.confirmed(messageId as number, 0x87);
     expect(counters.get('eventsDropped')).toBe(3);
-    expect(refused).toEqual(['the broker refuses what we publish: not authorized; see its access rules']);
+    expect(counters.get('refusedPublications')).toBe(3);
+    expect(refused).toEqual([
+      'the broker refuses what we publish on event: not authorized; see its access rules',
+    ]);
   });
 
   it('takes any confirmation, also those of nothing', () => {

@@ -37,6 +37,11 @@ export function encodeTopic(topic: string, qos: Qos, retain: boolean): EncodedTo
   return { bytes, qos, retain };
 }
 
+/** The text of an encoded topic. */
+export function topicName({ bytes }: EncodedTopic): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + 2, bytes.length - 2).toString('utf8');
+}
+
 /** The property with which an answer is told from others; a part of the properties, without their length. */
 export function correlationProperty(data: Uint8Array): Uint8Array {
   const property = Buffer.alloc(3 + data.length);

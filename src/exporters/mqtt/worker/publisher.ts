@@ -4,7 +4,7 @@ import type { SharedCounters } from '../shared-tables.ts';
 import { eventPayload } from './event-payload.ts';
 import type { EventQueue } from './event-queue.ts';
 import { InFlight, SENT_EVENT, SENT_MESSAGE, SENT_STATE } from './in-flight.ts';
-import { type EncodedTopic, PublishEncoder, pubrel } from './publish-encoder.ts';
+import { type EncodedTopic, PublishEncoder, pubrel, topicName } from './publish-encoder.ts';
 import type { Message, PublishStream } from './publish-stream.ts';
 import type { StateTopics } from './state-topics.ts';
 
@@ -279,19 +279,30 @@ export class Publisher {
     this.#stream?.write(pubrel(packetId), null);
   }
 
+  /** For people: the topic of a message under way. */
+  #topicName(packetId: number, kind: number, reference: number): string {
+    const { stateTopics, eventTopics, events } = this.#options;
+    if (kind === SENT_MESSAGE) return this.#messages.get(packetId)?.topicName ?? 'a topic';
+    const topic =
+      kind === SENT_STATE ? stateTopics[reference] : eventTopics[events.whatAt(reference) & INDEX_MASK];
+    return topic === undefined ? 'a topic' : topicName(topic);
+  }
+
   /** PUBACK or PUBCOMP. */
   confirmed(packetId: number, reasonCode: number): void {
     const kind = this.#inFlight.kindOf(packetId);
     if (kind === 0) return;
     const { states, events, counters } = this.#options;
     const reference = this.#inFlight.referenceOf(packetId);
-    this.#inFlight.remove(packetId);
     const isRefused = reasonCode >= REFUSAL;
     if (isRefused) {
       const code = `0x${reasonCode.toString(16)}`;
       const meaning = reasonCode === 0x87 ? 'not authorized' : `reason code ${code} of MQTT 5`;
-      this.#refused(`the broker refuses what we publish: ${meaning}; see its access rules`);
+      const topic = this.#topicName(packetId, kind, reference);
+      this.#refused(`the broker refuses what we publish on ${topic}: ${meaning}; see its access rules`);
+      counters.add('refusedPublications');
     } else counters.add('published');
+    this.#inFlight.remove(packetId);
     if (kind === SENT_STATE) states.arrived(reference);
     else if (kind === SENT_EVENT) {
       events.confirm(reference);
