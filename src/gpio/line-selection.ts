@@ -124,7 +124,7 @@ export function selectLines(
       throw new LineSelectionError(
         selector,
         `${other.path} and ${line.path} would both be named '${name}'`,
-        `names are unique in a device: rename one with { line: ${line.path}, name: … }`,
+        `names are unique in a ${uniqueNames}: rename one with { line: ${line.path}, name: … }`,
       );
     }
     names.set(key, line);

@@ -71,6 +71,30 @@ describe('selectLines', () => {
     ]);
   });
 
+  it('gives role and debounce as asked, and the selector that took the line', () => {
+    const list = selectLines(chips(), [
+      'hub/led-red',
+      { line: 'hub/led-*', role: 'output', debounceMs: 0 },
+      { line: 'hub/door', role: 'input', debounceMs: 20 },
+    ]);
+    expect(list.map(({ role, debounceMs, selector }) => [role, debounceMs, selector])).toEqual([
+      ['any', undefined, 0],
+      ['output', 0, 1],
+      ['input', 20, 2],
+    ]);
+  });
+
+  it('names are unique in a chip only, when that is enough', () => {
+    expect(selectLines(chips(), ['hub/door', 'hub2/door'], { uniqueNames: 'chip' })).toHaveLength(2);
+    const selectors: LineSelector[] = ['hub/door', { line: 'hub/window', name: 'door' }];
+    expect(() => selectLines(chips(), selectors, { uniqueNames: 'chip' })).toThrow(
+      expect.objectContaining({
+        selector: 1,
+        remedy: 'names are unique in a chip: rename one with { line: hub/window, name: … }',
+      }),
+    );
+  });
+
   it('a selector that matches nothing is an error that says what there is', () => {
     const error = fault(['hub/door', 'hub/dor']);
     expect(error).toMatchObject({ code: 'ERR_LINES', selector: 1, message: "no line matches 'hub/dor'" });
