@@ -10,6 +10,7 @@ import {
   IRQ_RISING,
   LEVEL_UNKNOWN,
   RESULT_OK,
+  RESULT_UNAVAILABLE,
 } from './chip.ts';
 import { Countdown } from './countdown.ts';
 import { Directions } from './directions.ts';
@@ -29,11 +30,23 @@ import {
   type OperationListener,
   Operations,
 } from './operations.ts';
+import { Replay } from './replay.ts';
 import { Retries } from './retries.ts';
 import { Subscriptions } from './subscriptions.ts';
 
 /** How levels of subscribed inputs are read: from the shadow where it is fresh, or always through to the chip. */
 export type ReadPolicy = 'shadow' | 'through';
+
+/** How long a request that comes while lines are brought back is kept until it is answered. */
+const DEFER_MS = 250;
+
+/** A request that came while lines were being brought back. */
+interface Deferred {
+  readonly handle: LineHandle;
+  readonly ask: () => void;
+  readonly done: Completion;
+  readonly token: number;
+}
 
 export type AvailabilityListener = (available: boolean, reason: string) => void;
 
@@ -55,6 +68,11 @@ export class ChipLines implements ChipListener, OperationListener {
   readonly #retries: Retries;
   readonly #subscriptions: Subscriptions;
   readonly #local = new LocalEdge();
+  /** The chip is back, its lines are not yet what they were: requests wait. */
+  isRestoring = false;
+  #replay: Replay | null = null;
+  #deferred: Deferred[] = [];
+  #deferTimer: NodeJS.Timeout | null = null;
   #availabilityListeners: readonly AvailabilityListener[] = [];
   #idleListeners: (() => void)[] = [];
 
@@ -65,8 +83,9 @@ export class ChipLines implements ChipListener, OperationListener {
       { length: chip.lineCount },
       (_, offset) => new Line(this, offset, chip.lineName(offset)),
     );
-    this.#retries = new Retries(() => chip.available);
-    this.#subscriptions = new Subscriptions(chip, this.#operations, this.#retries);
+    const isOpen = (): boolean => chip.available && !this.isRestoring;
+    this.#retries = new Retries(isOpen);
+    this.#subscriptions = new Subscriptions(chip, this.#operations, this.#retries, isOpen);
     this.directions = new Directions(chip, this.#operations, this.#subscriptions, this.#retries);
     chip.listen(this);
   }
@@ -277,15 +296,63 @@ export class ChipLines implements ChipListener, OperationListener {
     else this.#subscriptions.learned(line, true);
   }
 
+  /**
+   * The chip went away: what is under way is answered, what consumers hold and own stays theirs. It came back: output values,
+   * then directions, then subscriptions are made again, levels are read, and the edges told that the difference owes.
+   */
   availability(available: boolean, reason: string): void {
+    this.#replay?.cancel();
+    this.#replay = null;
+    this.isRestoring = available;
     if (!available) {
       for (const line of this.lines) line.lost();
       this.#operations.abandon();
+      this.#refuseDeferred();
+      return this.#tellAvailability(false, reason);
     }
+    const { chip, lines } = this;
+    const replay = new Replay({ chip, lines, operations: this.#operations, retries: this.#retries });
+    this.#replay = replay;
+    replay.run(() => this.#restored(reason));
+  }
+
+  #tellAvailability(available: boolean, reason: string): void {
     for (const listener of this.#availabilityListeners) listener(available, reason);
-    if (!available) return;
+  }
+
+  /** Requests of a line are answered in order, so those that waited come after its subscription. */
+  #restored(reason: string): void {
+    this.#replay = null;
+    this.isRestoring = false;
     for (const line of this.lines) this.#subscriptions.changed(line);
+    this.#stopDeferring();
+    for (const { ask } of this.#deferred.splice(0)) ask();
     this.#retries.run();
     this.chip.flush();
+    // It may have gone again by what it was asked for.
+    if (this.chip.available) this.#tellAvailability(true, reason);
+  }
+
+  /** Keeps a request until lines are what they were, in order; not for long. */
+  defer(handle: LineHandle, ask: () => void, done: Completion, token: number): void {
+    this.#deferred.push({ handle, ask, done, token });
+    this.#deferTimer ??= setTimeout(() => this.#refuseDeferred(), DEFER_MS).unref();
+  }
+
+  /** Answers what a consumer asked for and does not want any more. */
+  forget(handle: LineHandle): void {
+    if (this.#deferred.length > 0) this.#refuseDeferred(handle);
+  }
+
+  #stopDeferring(): void {
+    if (this.#deferTimer !== null) clearTimeout(this.#deferTimer);
+    this.#deferTimer = null;
+  }
+
+  #refuseDeferred(by?: LineHandle): void {
+    if (by === undefined) this.#stopDeferring();
+    const refused = this.#deferred.filter(({ handle }) => by === undefined || handle === by);
+    this.#deferred = this.#deferred.filter((deferred) => !refused.includes(deferred));
+    for (const { done, token } of refused) done.complete(token, RESULT_UNAVAILABLE, 0);
   }
 }

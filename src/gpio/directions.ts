@@ -108,11 +108,13 @@ export class Directions {
    * @param isNone the owner asked for direction none, and that is what `keep` means then
    */
   release(line: Line, isNone: boolean, done: Completion | null, token: number): void {
+    const level = line.confirmed;
     line.decide();
     line.disown();
     // It may have been on its way only, and not have become one.
     const isOutput = line.direction === DIRECTION_OUT;
     if (isOutput && line.settings.onRelease !== 'keep') return this.#leave(line, done, token);
+    if (isOutput && !isNone) line.left = { direction: DIRECTION_OUT, level };
     if (isNone) return this.#leaveOutput(line, DIRECTION_NONE, done, token);
     this.#subscriptions.refresh(line);
     line.announce();
@@ -122,6 +124,10 @@ export class Directions {
   #leave(line: Line, done: Completion | null, token: number): void {
     const { onRelease } = line.settings;
     const { decisions } = line;
+    line.left =
+      onRelease === 'input'
+        ? { direction: DIRECTION_IN, level: LEVEL_UNKNOWN }
+        : { direction: DIRECTION_OUT, level: onRelease === 'high' ? 1 : 0 };
     const left: Completion = {
       complete: (_token, result) => {
         // It still drives as its last owner wanted. But the next one's wish goes before ours.

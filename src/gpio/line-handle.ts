@@ -1,9 +1,11 @@
+import { Absence, TELL_BOTH, TELL_NOTHING } from './absence.ts';
 import {
   type Completion,
   DIRECTION_IN,
   DIRECTION_NONE,
   DIRECTION_OUT,
   type Edge,
+  IRQ_BOTH,
   IRQ_NONE,
   LEVEL_UNKNOWN,
   RESULT_BUSY,
@@ -17,8 +19,12 @@ import { fanOut } from './fan-out.ts';
 import { Interrupt, isIrqType } from './interrupt.ts';
 import type { Line } from './line.ts';
 import type { Access, OpenOptions, Role } from './line-settings.ts';
+import { LocalEdge } from './local-edge.ts';
 
 export type { Access };
+
+/** The edge that a chip's absence owes. One for all: who is told of one has heard of it before the next is told. */
+const OWED = new LocalEdge();
 
 /** Somebody who uses lines: a guest's device, the log, MQTT, the command line. */
 export interface LineConsumer {
@@ -51,6 +57,8 @@ export class LineHandle implements DebounceListener {
   access: Access = 'write';
   role: Role = 'any';
   readonly interrupt = new Interrupt();
+  /** What the chip's last absence owes to this consumer. */
+  readonly absence = new Absence();
   /** Direction that this consumer set; 0 while it did not. */
   direction = DIRECTION_NONE;
   /** Whether every level change is reported through {@link LineConsumer.edge}. */
@@ -145,11 +153,13 @@ export class LineHandle implements DebounceListener {
   }
 
   getDirection(done: Completion, token: number): void {
+    if (this.line.lines.isRestoring) return this.#defer(() => this.getDirection(done, token), done, token);
     this.line.lines.getDirection(this.line, done, token);
   }
 
   /** While a level bounces, it is the one that was stable before. */
   getValue(done: Completion, token: number): void {
+    if (this.line.lines.isRestoring) return this.#defer(() => this.getValue(done, token), done, token);
     const { debounce } = this;
     if (debounce?.isRunning && debounce.level !== LEVEL_UNKNOWN)
       return done.complete(token, RESULT_OK, debounce.level);
@@ -157,6 +167,7 @@ export class LineHandle implements DebounceListener {
   }
 
   setValue(level: number, done: Completion, token: number): void {
+    if (this.line.lines.isRestoring) return this.#defer(() => this.setValue(level, done, token), done, token);
     if (level !== 0 && level !== 1) return done.complete(token, RESULT_INVALID, 0);
     const line = this.line;
     if (line.owner === this) return line.lines.setValue(line, level, done, token);
@@ -176,6 +187,7 @@ export class LineHandle implements DebounceListener {
 
   /** Makes the line an output of this level (the value first, then the direction), or sets the output that it is. */
   drive(level: number, done: Completion, token: number): void {
+    if (this.line.lines.isRestoring) return this.#defer(() => this.drive(level, done, token), done, token);
     if ((level !== 0 && level !== 1) || this.line.isOutput) return this.setValue(level, done, token);
     const refusal = this.#outputRefusal();
     if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
@@ -187,6 +199,8 @@ export class LineHandle implements DebounceListener {
     const refusal = this.#refusal();
     if (refusal !== RESULT_OK) return refusal;
     if (this.line.isInputOfOthers(this)) return RESULT_BUSY;
+    // Nothing is given up for a request that cannot be done.
+    if (!this.line.lines.chip.available) return RESULT_UNAVAILABLE;
     // An interrupt of one's own and an output exclude each other (section 5.18.7.2: SET_IRQ_TYPE is for inputs).
     return this.interrupt.type === IRQ_NONE ? RESULT_OK : RESULT_INVALID;
   }
@@ -200,6 +214,8 @@ export class LineHandle implements DebounceListener {
 
   setDirection(direction: number, done: Completion, token: number): void {
     const line = this.line;
+    if (line.lines.isRestoring)
+      return this.#defer(() => this.setDirection(direction, done, token), done, token);
     const { directions } = line.lines;
     switch (direction) {
       case DIRECTION_OUT: {
@@ -214,6 +230,7 @@ export class LineHandle implements DebounceListener {
         // To end an output is to drive: for its owner, and where there is none for those who may become it.
         const refusal = line.direction === DIRECTION_OUT ? this.#refusal() : RESULT_OK;
         if (refusal !== RESULT_OK) return done.complete(token, refusal, 0);
+        if (!line.lines.chip.available) return done.complete(token, RESULT_UNAVAILABLE, 0);
         line.disown();
         this.direction = DIRECTION_IN;
         return directions.set(line, DIRECTION_IN, done, token);
@@ -236,6 +253,7 @@ export class LineHandle implements DebounceListener {
 
   /** Gives an output up; it is left as the line's settings say. RESULT_OK when it was not ours. */
   release(done: Completion, token: number): void {
+    if (this.line.lines.isRestoring) return this.#defer(() => this.release(done, token), done, token);
     if (this.line.owner !== this) return done.complete(token, RESULT_OK, 0);
     this.#discard();
     this.line.lines.directions.release(this.line, false, done, token);
@@ -244,6 +262,7 @@ export class LineHandle implements DebounceListener {
   /** Enables or disables this consumer's interrupt; the answer comes when the chip has confirmed the subscription. */
   setIrqType(type: number, done: Completion, token: number): void {
     const line = this.line;
+    if (line.lines.isRestoring) return this.#defer(() => this.setIrqType(type, done, token), done, token);
     if (!isIrqType(type)) return done.complete(token, RESULT_INVALID, 0);
     if (type === IRQ_NONE) {
       this.#disable();
@@ -263,6 +282,11 @@ export class LineHandle implements DebounceListener {
     line.lines.subscribe(this, done, token);
   }
 
+  /** Not now: the chip is being brought back to what consumers take it for. In order, and never twice. */
+  #defer(ask: () => void, done: Completion, token: number): void {
+    this.line.lines.defer(this, ask, done, token);
+  }
+
   /** Unmasks the interrupt. @returns true when one is due at once */
   arm(): boolean {
     return this.interrupt.arm(this.debounce === null ? this.#knownLevel : this.debounce.level);
@@ -279,7 +303,10 @@ export class LineHandle implements DebounceListener {
     this.isRefused = false;
     this.#told = LEVEL_UNKNOWN;
     line.watchers += on ? 1 : -1;
-    if (this.interrupt.type === IRQ_NONE) this.debounce?.reset(this.#knownLevel);
+    if (this.interrupt.type === IRQ_NONE) {
+      this.debounce?.reset(this.#knownLevel);
+      this.absence.end();
+    }
     // What nobody drives through us may have changed by itself.
     if (line.direction === DIRECTION_OUT && line.owner === null) line.fresh = false;
     if (on && line.fresh) fanOut.observed(line, line.level);
@@ -304,6 +331,7 @@ export class LineHandle implements DebounceListener {
   /** An output is not debounced. */
   tellDriven(level: number, edge: Edge): void {
     if (!this.watching) return;
+    this.absence.end();
     this.debounce?.reset(level);
     this.#told = level;
     this.consumer.edge?.(this, level, edge);
@@ -312,6 +340,34 @@ export class LineHandle implements DebounceListener {
   tellObserved(level: number): void {
     if (this.debounce === null || this.line.direction === DIRECTION_OUT) this.tellLevel(level);
     else if (this.watching || this.interrupt.type !== IRQ_NONE) this.debounce.observed(level);
+  }
+
+  /** The first edge after the chip's return. */
+  tellFirstEdge(level: number, edge: Edge): void {
+    const owed = this.absence.edge(level);
+    if (this.debounce !== null) return this.debounceEdge(level, edge);
+    if (owed === TELL_NOTHING) return;
+    if (owed === TELL_BOTH) this.tellEdge(1 - level, edge);
+    this.tellEdge(level, edge);
+  }
+
+  /** A level that was read after the chip's return. @returns whether it was told as an edge */
+  tellReturn(level: number): boolean {
+    const { line, absence, debounce } = this;
+    const isInput = line.direction !== DIRECTION_OUT && !this.isRefused;
+    // What is not subscribed yet will be read once more.
+    if (isInput && line.subscribed !== IRQ_BOTH) return false;
+    if (!isInput) absence.end();
+    if (!isInput || !absence.read(level)) {
+      this.tellObserved(level);
+      return false;
+    }
+    const edge = OWED.at(line.offset, level);
+    // How often it changed meanwhile, nobody knows.
+    edge.merged = true;
+    if (debounce === null) this.tellEdge(level, edge);
+    else this.debounceEdge(level, edge);
+    return true;
   }
 
   /** A level without an edge. */
@@ -332,8 +388,22 @@ export class LineHandle implements DebounceListener {
     this.#disable();
   }
 
+  /** The chip went away. @param told level that consumers of the line were told last; -1 = none */
+  lost(told: number): void {
+    const { debounce } = this;
+    debounce?.reset(debounce.level);
+    if (!this.watching && this.interrupt.type === IRQ_NONE) return this.absence.end();
+    let level = told;
+    if (told !== LEVEL_UNKNOWN && debounce !== null) level = debounce.level;
+    else if (told !== LEVEL_UNKNOWN && this.watching) level = this.#told;
+    this.absence.begin(level);
+  }
+
   #disable(): void {
-    if (!this.watching) this.debounce?.reset(LEVEL_UNKNOWN);
+    if (!this.watching) {
+      this.debounce?.reset(LEVEL_UNKNOWN);
+      this.absence.end();
+    }
     if (this.interrupt.disable()) this.consumer.disarmed?.(this);
   }
 
@@ -345,6 +415,7 @@ export class LineHandle implements DebounceListener {
 
   /** The consumer starts anew (guest reset, disconnect): its claims end. What it owned is left as the line's settings say. */
   reset(): void {
+    this.line.lines.forget(this);
     this.#discard();
     const { line } = this;
     if (line.owner === this) line.lines.directions.release(line, false, null, 0);
@@ -353,6 +424,7 @@ export class LineHandle implements DebounceListener {
 
   /** The consumer is away and may come back: its interrupt is off, its held value forgotten; what it owns stays its own. */
   suspend(): void {
+    this.line.lines.forget(this);
     this.#disable();
     this.#heldValue = -1;
     this.line.lines.refreshSubscription(this.line);

@@ -45,6 +45,10 @@ export class Line {
   direction = -1;
   /** While it is being made an output. */
   making: OutputMaking | null = null;
+  /** While it is an output: the last level that the chip confirmed; it survives the chip's absence. */
+  confirmed = LEVEL_UNKNOWN;
+  /** How its last owner left it, while nobody has decided otherwise. */
+  left: { readonly direction: number; readonly level: number } | null = null;
   /** Counts decisions about owner and direction: what was under way for an earlier one is over. */
   decisions = 0;
   /** Last level heard of. */
@@ -76,6 +80,8 @@ export class Line {
   readonly parity = new EventParity();
   /** Level of the last edge that the chip told of in this subscription; reads do not change it. */
   #streamedLevel = LEVEL_UNKNOWN;
+  /** Level that consumers were told last in this subscription. */
+  #toldLevel = LEVEL_UNKNOWN;
   /** Direction and owner that consumers were last told of. */
   #toldDirection = -1;
   #toldOwner: LineHandle | null = null;
@@ -124,7 +130,7 @@ export class Line {
       const handle = this.handles[i] as LineHandle;
       let type = handle.interrupt.type;
       // A debounced level needs both edges, too.
-      const needsLevels = handle.interrupt.isLevel || handle.debounce !== null;
+      const needsLevels = handle.interrupt.isLevel || handle.debounce !== null || handle.absence.isAwaited;
       const watches = handle.watching && !handle.isRefused && this.direction !== DIRECTION_OUT;
       if (watches) type = IRQ_BOTH;
       if (type === IRQ_NONE) continue;
@@ -163,6 +169,7 @@ export class Line {
     this.decisions = (this.decisions + 1) >>> 0;
     const { making } = this;
     this.making = null;
+    this.left = null;
     if (making !== null && !making.isAsked) this.direction = making.previousDirection;
   }
 
@@ -171,6 +178,8 @@ export class Line {
     this.subscribed = type;
     this.fresh = false;
     this.#streamedLevel = LEVEL_UNKNOWN;
+    this.#toldLevel = LEVEL_UNKNOWN;
+    for (const { absence } of this.handles) absence.resubscribed();
     this.parity.reset();
     this.edgeCount = (this.edgeCount + 1) >>> 0;
     // Where only events tell of changes, there may have been some meanwhile of which none told.
@@ -184,6 +193,7 @@ export class Line {
     if (!isChange) return;
     this.edgeCount = (this.edgeCount + 1) >>> 0;
     this.fresh = false;
+    this.confirmed = LEVEL_UNKNOWN;
     for (const { debounce } of this.handles) debounce?.reset(LEVEL_UNKNOWN);
   }
 
@@ -193,16 +203,20 @@ export class Line {
     if (this.learnsPending > 0 || this.parity.reading !== null) return false;
     if (this.direction !== DIRECTION_OUT && this.subscribed !== IRQ_BOTH) return false;
     if (this.watchers > 0) return true;
-    for (const { interrupt } of this.handles) if (interrupt.isLevel) return true;
+    for (const { interrupt, absence } of this.handles) {
+      if (interrupt.isLevel || absence.isAwaited) return true;
+    }
     return false;
   }
 
   /** The chip went away: nobody knows what the level is, and what bounces is not to be waited for. */
   lost(): void {
+    // Of what nobody was told, nothing is owed; nor of an output, which has its level from its owner.
+    const isTold = this.subscribed === IRQ_BOTH && this.direction !== DIRECTION_OUT;
+    for (const handle of this.handles) handle.lost(isTold ? this.#toldLevel : LEVEL_UNKNOWN);
     this.resubscribed(IRQ_NONE);
     this.isUnsure = false;
     this.suspectUntilMs = 0;
-    for (const { debounce } of this.handles) debounce?.reset(debounce.level);
   }
 
   /** An event without a level came: it has to be read. */
@@ -252,12 +266,14 @@ export class Line {
 
   #changed(level: number, edge: Edge): void {
     this.edges++;
+    this.#toldLevel = level;
     fanOut.edge(this, level, edge);
   }
 
   /** The level was read, no edge told: level interrupts look at it, and watchers for whom it is another. */
   observe(level: number): void {
     this.level = level;
+    this.#toldLevel = level;
     if (this.handles.length > 0) fanOut.observed(this, level);
   }
 
@@ -265,6 +281,7 @@ export class Line {
   driven(level: number, edge: LocalEdge): void {
     const before = this.level;
     this.level = level;
+    this.confirmed = level;
     this.fresh = true;
     if (before !== level && before !== LEVEL_UNKNOWN) this.edges++;
     if (this.watchers === 0) return;
@@ -302,7 +319,8 @@ export class Line {
     const { handles } = this;
     for (let i = 0; i < handles.length; i++) {
       const handle = handles[i] as LineHandle;
-      if (handle.debounce === null) handle.tellEdge(level, edge);
+      if (handle.absence.isOpen) handle.tellFirstEdge(level, edge);
+      else if (handle.debounce === null) handle.tellEdge(level, edge);
       else handle.debounceEdge(level, edge);
     }
   }
@@ -314,7 +332,13 @@ export class Line {
 
   tellObserved(level: number): void {
     const { handles } = this;
-    for (let i = 0; i < handles.length; i++) (handles[i] as LineHandle).tellObserved(level);
+    let isEdge = false;
+    for (let i = 0; i < handles.length; i++) {
+      const handle = handles[i] as LineHandle;
+      if (!handle.absence.isAwaited) handle.tellObserved(level);
+      else if (handle.tellReturn(level)) isEdge = true;
+    }
+    if (isEdge) this.edges++;
   }
 
   tellChanged(): void {

@@ -9,6 +9,8 @@ export const OP_LEARN = 3;
 export const OP_GET_DIRECTION = 4;
 export const OP_SET_DIRECTION = 5;
 export const OP_IRQ_TYPE = 6;
+/** A value or direction that is set again after the chip was away; its completion deals with the answer. */
+export const OP_REPLAY = 7;
 
 /** One operation under way at a chip. Used again and again: it is valid until its answer was dealt with. */
 export interface Operation {

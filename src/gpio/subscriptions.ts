@@ -29,15 +29,18 @@ export class Subscriptions {
   readonly #chip: Chip;
   readonly #operations: Operations;
   readonly #retries: Retries;
+  readonly #isOpen: () => boolean;
   /** Consumers whose interrupt was enabled and who wait for the chip to confirm it. */
   readonly #waiters = new Map<Line, Waiter[]>();
   /** Lines of which the chip refused to tell watchers. */
   readonly #refused = new Set<Line>();
 
-  constructor(chip: Chip, operations: Operations, retries: Retries) {
+  /** @param isOpen whether the chip may be asked: not while it is away, nor before its lines are what they were */
+  constructor(chip: Chip, operations: Operations, retries: Retries, isOpen: () => boolean) {
     this.#chip = chip;
     this.#operations = operations;
     this.#retries = retries;
+    this.#isOpen = isOpen;
   }
 
   /** Subscribes for a handle whose interrupt was just enabled; `done` hears when the chip has confirmed. */
@@ -57,7 +60,7 @@ export class Subscriptions {
 
   /** Brings the chip's subscription of the line to what its consumers want together. */
   refresh(line: Line): void {
-    if (!this.#chip.available) return;
+    if (!this.#isOpen()) return;
     if (line.wantedSubscription() !== line.subscribed) {
       if (line.subscribed !== IRQ_NONE || line.isUnsure) this.#send(line, IRQ_NONE);
       // Asked again: a chip that answers in the same turn may have changed it.
@@ -131,7 +134,7 @@ export class Subscriptions {
   #notSubscribed(line: Line, type: number, result: number): void {
     line.resubscribed(IRQ_NONE);
     // A watcher goes without rather than take a guest's interrupt along.
-    const hadWatchers = this.#chip.available && this.#refuse(line, result);
+    const hadWatchers = this.#isOpen() && this.#refuse(line, result);
     const wanted = line.wantedSubscription();
     if (hadWatchers && wanted !== IRQ_NONE && wanted !== type) this.refresh(line);
     // Consumers that had their subscription before lose it with a chip that fails: it is theirs again as soon as it can be.
