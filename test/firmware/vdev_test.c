@@ -9,18 +9,20 @@
 static struct fixture fixture;
 static struct hub_resource_table *table;
 static struct remoteproc_vdev vdev;
+static const struct hub_device hub = {&virtio_gpio_type, &fixture.device};
 
 #define TABLE_ADDRESS MEMORY_BASE
 
 static void open_vdev(uint32_t request_da, uint32_t event_da) {
     fixture_open_bare(&fixture);
     const struct hub_resource_table filled =
-        HUB_RESOURCE_TABLE(RESOURCE_TABLE_VERSION, virtio_gpio_features(), FIXTURE_LINES, FIXTURE_NAMES_BYTES,
-                           MEMORY_BASE + 0x4000, 0x8000, MEMORY_BASE + 0x400, 0x100, request_da, 64, event_da, 256, 64);
+        HUB_RESOURCE_TABLE(RESOURCE_TABLE_VERSION, VIRTIO_GPIO_DEVICE_ID, virtio_gpio_features(),
+                           VIRTIO_GPIO_CONFIG_BYTES, MEMORY_BASE + 0x4000, 0x8000, MEMORY_BASE + 0x400, 0x100,
+                           request_da, 64, event_da, 256, 64);
     (void)memory_allocate(&fixture.memory, sizeof filled, 16);
     table = (struct hub_resource_table *)memory_at(&fixture.memory, TABLE_ADDRESS);
     memcpy(table, &filled, sizeof filled);
-    remoteproc_vdev_init(&vdev, &table->vdev, &fixture.port, &fixture.device);
+    remoteproc_vdev_init(&vdev, &table->vdev, &fixture.port, &hub);
 }
 
 /* The driver's view of a vring that lies at da. */
@@ -58,7 +60,8 @@ static void the_table_is_laid_out_as_remoteproc_reads_it(void) {
     CHECK_EQUAL(bytes[132 + 25], 2); /* num_of_vrings */
     static const uint8_t vring[] = {0, 0x10, 0, 0x20, 64, 0, 0, 0, 64, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0};
     CHECK(memcmp(bytes + 132 + 28, vring, sizeof vring) == 0);
-    CHECK_EQUAL(bytes[132 + 28 + 40], FIXTURE_LINES);
+    CHECK_EQUAL(bytes[132 + 20], 8);  /* config_len */
+    CHECK_EQUAL(sizeof *table, 132 + 28 + 40); /* where the config space begins */
     fixture_close(&fixture);
 }
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -67,7 +66,8 @@ static int open_end_signals(bool end_with_parent) {
     return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-bool host_hub_open(struct host_hub *hub, const char *program, uint16_t line_count, bool end_with_parent,
+bool host_hub_open(struct host_hub *hub, const char *program, const struct dialect_options *options,
+                   uint16_t line_count, bool end_with_parent,
                    void *(*translate)(void *context, uint64_t address, uint32_t size_bytes),
                    void (*ring_doorbell)(void *context, uint32_t notify_id)) {
     *hub = (struct host_hub){.pins.fd = -1};
@@ -92,20 +92,18 @@ bool host_hub_open(struct host_hub *hub, const char *program, uint16_t line_coun
         return false;
     }
     (void)prctl(PR_SET_TIMERSLACK, 1000ul); /* periods of bursts are in microseconds */
-    hub->state = calloc(line_count, sizeof *hub->state);
-    if (hub->state == NULL || !lines_init(&hub->lines, line_count, &hub->device)) {
+    if (!lines_init(&hub->lines, line_count, &hub->dialect.device) ||
+        !dialect_open(&hub->dialect, options, &hub->port, line_count, hub->lines.names, hub->lines.names_bytes)) {
         fprintf(stderr, "%s: out of memory for %u lines\n", program, line_count);
         return false;
     }
-    virtio_gpio_init(&hub->device, &hub->port, hub->state, line_count, hub->lines.names, hub->lines.names_bytes);
     return true;
 }
 
 void host_hub_close(struct host_hub *hub) {
     pins_close(&hub->pins);
     lines_free(&hub->lines);
-    free(hub->state);
-    hub->state = NULL;
+    dialect_close(&hub->dialect);
     if (hub->end_fd >= 0) {
         close(hub->end_fd);
         hub->end_fd = -1;

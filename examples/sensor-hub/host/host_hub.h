@@ -3,15 +3,14 @@
 #ifndef SENSOR_HUB_HOST_HOST_HUB_H
 #define SENSOR_HUB_HOST_HOST_HUB_H
 
-#include "../lib/virtio_gpio_device.h"
+#include "host_dialect.h"
 #include "lines.h"
 #include "pins_server.h"
 
 /* A program embeds it as the first member of its own struct: that is the context of the port's calls. */
 struct host_hub {
     struct lines lines;
-    struct virtio_gpio_device device;
-    struct virtio_gpio_line *state;
+    struct host_dialect dialect;
     struct pins_server pins;
     struct hub_port port;
     int end_fd; /* readable when the program is to end */
@@ -21,7 +20,8 @@ struct host_hub {
  * Blocks SIGTERM and SIGINT and makes them, and optionally the parent's end, readable on end_fd. Sets up lines and
  * device. On failure prints why and returns false; host_hub_close is due in any case.
  */
-bool host_hub_open(struct host_hub *hub, const char *program, uint16_t line_count, bool end_with_parent,
+bool host_hub_open(struct host_hub *hub, const char *program, const struct dialect_options *options,
+                   uint16_t line_count, bool end_with_parent,
                    void *(*translate)(void *context, uint64_t address, uint32_t size_bytes),
                    void (*ring_doorbell)(void *context, uint32_t notify_id));
 void host_hub_close(struct host_hub *hub);

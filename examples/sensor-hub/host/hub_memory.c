@@ -14,12 +14,13 @@
 #define TRACE_BYTES 0xC00u
 #define VRINGS_OFFSET 0x1000u
 #define BUFFERS_OFFSET 0x4000u
-#define REQUEST_NUM 64u
-#define EVENT_NUM 256u
+#define MAX_NUM0 64u
+#define MAX_NUM1 256u
 #define VRING_ALIGN 64u
-#define EVENT_VRING_OFFSET (VRINGS_OFFSET + 0x800u)
-_Static_assert(VRING_BYTES(REQUEST_NUM, VRING_ALIGN) <= 0x800u, "requestq fits");
-_Static_assert(EVENT_VRING_OFFSET + VRING_BYTES(EVENT_NUM, VRING_ALIGN) <= BUFFERS_OFFSET, "eventq fits");
+#define VRING1_OFFSET (VRINGS_OFFSET + 0x800u)
+_Static_assert(sizeof(struct hub_resource_table) + HUB_MEMORY_CONFIG_BYTES <= TRACE_OFFSET, "the table fits");
+_Static_assert(VRING_BYTES(MAX_NUM0, VRING_ALIGN) <= 0x800u, "vring 0 fits");
+_Static_assert(VRING1_OFFSET + VRING_BYTES(MAX_NUM1, VRING_ALIGN) <= BUFFERS_OFFSET, "vring 1 fits");
 
 bool hub_memory_map(struct hub_memory *memory, int fd, uint32_t device_address) {
     struct stat status;
@@ -46,18 +47,18 @@ bool hub_memory_map(struct hub_memory *memory, int fd, uint32_t device_address) 
     return true;
 }
 
-void hub_memory_fill(struct hub_memory *memory, uint32_t features, const struct virtio_gpio_config *config,
-                     bool fixed_vrings) {
+void hub_memory_fill(struct hub_memory *memory, const struct dialect_vdev *vdev, bool fixed_vrings) {
     const uint32_t base = memory->device_address;
     const uint32_t buffers = fixed_vrings ? BUFFERS_OFFSET : VRINGS_OFFSET;
     const struct hub_resource_table table = HUB_RESOURCE_TABLE(
-        0, features, config->ngpio, config->gpio_names_size, base + buffers, memory->size_bytes - buffers,
-        base + TRACE_OFFSET, TRACE_BYTES, fixed_vrings ? base + VRINGS_OFFSET : RESOURCE_ADDRESS_ANY, REQUEST_NUM,
-        fixed_vrings ? base + EVENT_VRING_OFFSET : RESOURCE_ADDRESS_ANY, EVENT_NUM, VRING_ALIGN);
+        0, vdev->id, vdev->features, vdev->config_bytes, base + buffers, memory->size_bytes - buffers,
+        base + TRACE_OFFSET, TRACE_BYTES, fixed_vrings ? base + VRINGS_OFFSET : RESOURCE_ADDRESS_ANY, vdev->num[0],
+        fixed_vrings ? base + VRING1_OFFSET : RESOURCE_ADDRESS_ANY, vdev->num[1], VRING_ALIGN);
     memory->table->ver = 0;
     PORT_MEMORY_BARRIER(); /* no reader takes the old contents for valid while they change */
     memcpy(memory->bytes + sizeof table.ver, (const uint8_t *)&table + sizeof table.ver,
            sizeof table - sizeof table.ver);
+    memcpy(memory->bytes + sizeof table, vdev->config, vdev->config_bytes);
 }
 
 void hub_memory_publish(struct hub_memory *memory) {

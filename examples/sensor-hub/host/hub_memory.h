@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "../lib/resource_table.h"
+#include "host_dialect.h"
 
 #define HUB_MEMORY_MIN_BYTES 65536u
 
@@ -19,9 +20,11 @@ struct hub_memory {
 
 /* Maps all of the descriptor; on failure prints why and returns false. */
 bool hub_memory_map(struct hub_memory *memory, int fd, uint32_t device_address);
+/* Room for the vdev's config space behind the table. */
+#define HUB_MEMORY_CONFIG_BYTES (0x400u - sizeof(struct hub_resource_table))
+
 /* Fills the table but for its version: 0 until hub_memory_publish. */
-void hub_memory_fill(struct hub_memory *memory, uint32_t features, const struct virtio_gpio_config *config,
-                     bool fixed_vrings);
+void hub_memory_fill(struct hub_memory *memory, const struct dialect_vdev *vdev, bool fixed_vrings);
 void hub_memory_publish(struct hub_memory *memory);
 /* hub_port.translate, with a struct hub_memory as its context. */
 void *hub_memory_translate(const struct hub_memory *memory, uint64_t address, uint32_t size_bytes);

@@ -14,7 +14,7 @@ static const char *const NAMES[] = {
 #define LOOP_OUT 14
 #define LOOP_IN 15
 
-bool lines_init(struct lines *lines, uint16_t count, struct virtio_gpio_device *device) {
+bool lines_init(struct lines *lines, uint16_t count, const struct hub_device *device) {
     *lines = (struct lines){.count = count, .device = device};
     lines->line = calloc(count, sizeof *lines->line);
     lines->names = calloc(count, LINE_NAME_BYTES);
@@ -80,7 +80,7 @@ static void interrupt(struct lines *lines, uint16_t index) {
     }
     line->reported = line->level;
     if ((line->edges & (line->level != 0 ? PORT_EDGE_RISING : PORT_EDGE_FALLING)) != 0) {
-        virtio_gpio_line_changed(lines->device, index, line->level);
+        hub_line_changed(lines->device, index, line->level);
     }
 }
 

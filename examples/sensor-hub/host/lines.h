@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../lib/virtio_gpio_device.h"
+#include "../lib/hub_device.h"
+#include "../lib/virtio_gpio.h"
 
 #define LINE_NAME_BYTES 20
 
@@ -23,16 +24,16 @@ struct line {
 struct lines {
     struct line *line;
     uint16_t count;
-    struct virtio_gpio_device *device;
+    const struct hub_device *device;
     bool interrupts_held; /* the firmware hangs: edges stay pending */
     void (*changed)(void *context, uint16_t line, uint8_t level); /* a watcher of the wires; may be NULL */
     void *changed_context;
-    char *names; /* the names block of virtio-gpio */
+    char *names; /* the names block of virtio-gpio and metux */
     uint32_t names_bytes;
 };
 
 /* The example's 16 lines, fewer or more (called EXT_n). False: out of memory. */
-bool lines_init(struct lines *lines, uint16_t count, struct virtio_gpio_device *device);
+bool lines_init(struct lines *lines, uint16_t count, const struct hub_device *device);
 void lines_free(struct lines *lines);
 
 /* Line by its name or index; -1: none. */

@@ -24,7 +24,7 @@ struct options {
     const char *pins;
     uint32_t device_address;
     uint16_t lines;
-    bool plain;
+    struct dialect_options dialect;
     bool fixed_vrings;
 };
 
@@ -58,14 +58,36 @@ static bool number_of(const char *text, unsigned long long limit, unsigned long 
     return errno == 0 && end != text && *end == '\0' && text[0] != '-' && *value <= limit;
 }
 
+/* One of two words. */
+static bool parse_choice(const char *value, const char *first_word, const char *second_word, bool *second) {
+    *second = strcmp(value, second_word) == 0;
+    return *second || strcmp(value, first_word) == 0;
+}
+
+static void set_rpmsg_option(struct options *options, uint8_t option, bool on) {
+    options->dialect.rpmsg_options =
+        (uint8_t)(on ? options->dialect.rpmsg_options | option : options->dialect.rpmsg_options & ~option);
+}
+
 static bool parse_option(struct options *options, const char *argument) {
     const char *equals = strchr(argument, '=');
     const size_t length = equals == NULL ? strlen(argument) : (size_t)(equals - argument);
     const char *value = equals == NULL ? "" : equals + 1;
     unsigned long long number = 0;
+    bool second = false;
 #define IS(name) (length == sizeof(name) - 1 && strncmp(argument, name, length) == 0)
     if (IS("--plain") && equals == NULL) {
-        options->plain = true;
+        options->dialect.plain = true;
+    } else if (IS("--dialect")) {
+        return dialect_select(&options->dialect, value);
+    } else if (IS("--get-direction") && parse_choice(value, "yes", "no", &second)) {
+        set_rpmsg_option(options, RPMSG_GPIO_NO_GET_DIRECTION, second);
+    } else if (IS("--directions") && parse_choice(value, "0-1", "1-2", &second)) {
+        set_rpmsg_option(options, RPMSG_GPIO_VIRTIO_DIRECTIONS, second);
+    } else if (IS("--masked-edges") && parse_choice(value, "latched", "lost", &second)) {
+        set_rpmsg_option(options, RPMSG_GPIO_LOSES_MASKED_EDGES, second);
+    } else if (IS("--reply-mask") && parse_choice(value, "0x8000", "0xf000", &second)) {
+        options->dialect.reply_bits = second ? METUX_GPIO_REPLY_2020 : METUX_GPIO_REPLY;
     } else if (IS("--pins") && value[0] != '\0') {
         options->pins = value;
     } else if (IS("--vrings") && (strcmp(value, "fixed") == 0 || strcmp(value, "any") == 0)) {
@@ -90,7 +112,7 @@ static bool parse_option(struct options *options, const char *argument) {
 static bool parse_options(struct options *options, int argc, char **argv) {
     *options = (struct options){
         .memory_fd = -1, .kick_fd = -1, .call_fd = -1, .device_address = 0x20000000, .lines = 16,
-        .fixed_vrings = true,
+        .dialect = DIALECT_DEFAULT, .fixed_vrings = true,
     };
     for (int i = 1; i < argc; i++) {
         if (!parse_option(options, argv[i])) {
@@ -100,7 +122,15 @@ static bool parse_options(struct options *options, int argc, char **argv) {
     }
     if (options->memory_fd < 0 || options->kick_fd < 0 || options->call_fd < 0 || options->pins == NULL) {
         fprintf(stderr, "usage: sensor-hub --memory-fd=N --kick-fd=N --call-fd=N --pins=PATH\n"
-                        "  [--device-address=0x20000000] [--plain] [--vrings=fixed|any] [--lines=16]\n");
+                        "  [--device-address=0x20000000] [--vrings=fixed|any] [--lines=16]\n"
+                        "  [--dialect=virtio-gpio|srtm|rpmsg-io|rpmsg-gpio|rpmsg-gpio-kind0|metux] [--plain]\n"
+                        "  [--get-direction=yes|no] [--directions=0-1|1-2] [--masked-edges=latched|lost]\n"
+                        "  [--reply-mask=0x8000|0xf000]\n");
+        return false;
+    }
+    const char *conflict = dialect_conflict(&options->dialect, options->lines);
+    if (conflict != NULL) {
+        fprintf(stderr, "sensor-hub: --dialect=%s --lines=%u: %s\n", options->dialect.name, options->lines, conflict);
         return false;
     }
     if (options->device_address % 64 != 0) {
@@ -114,18 +144,16 @@ static bool start(struct sensor_hub *hub, const struct options *options) {
     struct host_hub *host = &hub->host;
     hub->kick_fd = options->kick_fd;
     hub->call_fd = options->call_fd;
-    if (!host_hub_open(host, "sensor-hub", options->lines, true, port_translate, port_ring_doorbell) ||
+    if (!host_hub_open(host, "sensor-hub", &options->dialect, options->lines, true, port_translate,
+                       port_ring_doorbell) ||
         !hub_memory_map(&hub->memory, options->memory_fd, options->device_address)) {
         return false;
     }
-    struct virtio_gpio_config config;
-    virtio_gpio_read_config(&host->device, &config);
-    uint32_t features = virtio_gpio_features();
-    if (options->plain) {
-        features &= ~(1u << VIRTIO_GPIO_F_EVENT_STREAM_BIT);
-    }
-    hub_memory_fill(&hub->memory, features, &config, options->fixed_vrings);
-    remoteproc_vdev_init(&hub->vdev, &hub->memory.table->vdev, &host->port, &host->device);
+    struct dialect_vdev vdev;
+    dialect_describe(&options->dialect, &host->dialect, options->lines, host->lines.names, host->lines.names_bytes,
+                     HUB_MEMORY_CONFIG_BYTES, &vdev);
+    hub_memory_fill(&hub->memory, &vdev, options->fixed_vrings);
+    remoteproc_vdev_init(&hub->vdev, &hub->memory.table->vdev, &host->port, &host->dialect.device);
     uint32_t trace_bytes;
     volatile char *trace_text = hub_memory_trace(&hub->memory, &trace_bytes);
     trace_init(&hub->trace, trace_text, trace_bytes);

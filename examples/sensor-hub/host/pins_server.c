@@ -161,7 +161,7 @@ static void command_set(struct pins_server *server, struct pins_client *client, 
         return;
     }
     lines_drive(server->lines, line, level[0] == '1');
-    virtio_gpio_flush_events(server->lines->device);
+    hub_flush_events(server->lines->device);
     put(client, "ok\n");
 }
 
@@ -216,20 +216,17 @@ static void command_list(const struct pins_server *server, struct pins_client *c
 }
 
 static void command_stats(const struct pins_server *server, struct pins_client *client) {
-    const struct virtio_gpio_device *device = server->lines->device;
-    uint32_t faults = 0;
-    for (unsigned i = 0; i < VRING_FAULT_KINDS; i++) {
-        faults += device->request_queue.faults[i] + device->event_queue.faults[i];
-    }
-    put(client, "requests %u refused %u events %u dropped %u malformed %u\n", device->counters.requests,
-        device->counters.refused, device->counters.events, device->counters.dropped, faults);
+    struct hub_counters counters;
+    server->lines->device->type->read_counters(server->lines->device->state, &counters);
+    put(client, "requests %u refused %u events %u dropped %u malformed %u\n", counters.requests, counters.refused,
+        counters.events, counters.dropped, counters.malformed);
 }
 
 static void hang(struct pins_server *server, struct pins_client *client, bool hung) {
     server->hung = hung;
     lines_hold_interrupts(server->lines, hung);
     if (!hung) {
-        virtio_gpio_flush_events(server->lines->device);
+        hub_flush_events(server->lines->device);
     }
     put(client, "ok\n");
 }
@@ -387,7 +384,7 @@ static void run_burst(struct pins_server *server, struct pins_client *client) {
         }
         lines_drive(server->lines, client->burst_line, !server->lines->line[client->burst_line].external);
         /* Each edge is an interrupt of its own on hardware, so each is a batch here. */
-        virtio_gpio_flush_events(server->lines->device);
+        hub_flush_events(server->lines->device);
         client->burst_next_ns += client->burst_period_ns;
         client->burst_left--;
     }

@@ -8,7 +8,7 @@ static void ring_vdev_doorbell(const struct remoteproc_vdev *vdev) {
 }
 
 void remoteproc_vdev_init(struct remoteproc_vdev *vdev, volatile struct resource_vdev *entry,
-                          const struct hub_port *port, struct virtio_gpio_device *device) {
+                          const struct hub_port *port, const struct hub_device *device) {
     *vdev = (struct remoteproc_vdev){
         .entry = entry,
         .port = port,
@@ -37,17 +37,18 @@ static bool attach(struct remoteproc_vdev *vdev, unsigned queue) {
         .used = (available_end + align - 1u) & ~((uint64_t)align - 1u),
         .notify_id = vring->notifyid,
     };
-    return virtio_gpio_attach_queue(vdev->device, queue, &place);
+    return vdev->device->type->attach_queue(vdev->device->state, queue, &place);
 }
 
 static bool bind(struct remoteproc_vdev *vdev) {
     const uint32_t features = vdev->entry->gfeatures;
-    if (!virtio_gpio_negotiate(vdev->device, features, vdev->offered) ||
-        !attach(vdev, VIRTIO_GPIO_REQUEST_QUEUE)) {
-        return false;
+    const unsigned queues = vdev->device->type->negotiate(vdev->device->state, features, vdev->offered);
+    for (unsigned queue = 0; queue < queues; queue++) {
+        if (!attach(vdev, queue)) {
+            return false;
+        }
     }
-    /* Without F_IRQ there is no eventq to look for. */
-    return (features >> VIRTIO_GPIO_F_IRQ_BIT & 1u) == 0 || attach(vdev, VIRTIO_GPIO_EVENT_QUEUE);
+    return queues > 0;
 }
 
 static void refuse(struct remoteproc_vdev *vdev) {
@@ -63,7 +64,7 @@ bool remoteproc_vdev_service(struct remoteproc_vdev *vdev) {
     PORT_MEMORY_BARRIER(); /* the status before the features and addresses that it announces */
     if ((status & VDEV_STATUS_DRIVER_OK) == 0) {
         if (vdev->state != REMOTEPROC_VDEV_IDLE) {
-            virtio_gpio_reset(vdev->device);
+            vdev->device->type->reset(vdev->device->state);
             vdev->state = REMOTEPROC_VDEV_IDLE;
             ring_vdev_doorbell(vdev);
         }
@@ -71,15 +72,15 @@ bool remoteproc_vdev_service(struct remoteproc_vdev *vdev) {
     }
     if (vdev->state == REMOTEPROC_VDEV_IDLE) {
         if (!bind(vdev)) {
-            virtio_gpio_reset(vdev->device);
+            vdev->device->type->reset(vdev->device->state);
             refuse(vdev);
             return false;
         }
         vdev->state = REMOTEPROC_VDEV_BOUND;
     }
     /* After a fault of one ring the other one is still served. */
-    const bool more = virtio_gpio_service(vdev->device);
-    if (vdev->state == REMOTEPROC_VDEV_BOUND && virtio_gpio_broken(vdev->device)) {
+    const bool more = vdev->device->type->service(vdev->device->state);
+    if (vdev->state == REMOTEPROC_VDEV_BOUND && vdev->device->type->broken(vdev->device->state)) {
         refuse(vdev);
     }
     return more;

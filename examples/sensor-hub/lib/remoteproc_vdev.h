@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Binds a virtio-gpio device to the vdev of a resource table in shared memory: watches the status byte
- * that the driver writes in place, attaches the queues at DRIVER_OK and resets the device when the
+ * Binds a device, whatever it speaks, to the vdev of a resource table in shared memory: watches the status
+ * byte that the driver writes in place, attaches the queues at DRIVER_OK and resets the device when the
  * driver takes that back. There is no FEATURES_OK on this path (features have 32 bits, no VERSION_1).
  */
 #ifndef SENSOR_HUB_REMOTEPROC_VDEV_H
 #define SENSOR_HUB_REMOTEPROC_VDEV_H
 
+#include "hub_device.h"
 #include "resource_table.h"
-#include "virtio_gpio_device.h"
 
 enum remoteproc_vdev_state {
     REMOTEPROC_VDEV_IDLE,   /* waits for DRIVER_OK */
@@ -19,13 +19,13 @@ enum remoteproc_vdev_state {
 struct remoteproc_vdev {
     volatile struct resource_vdev *entry;
     const struct hub_port *port;
-    struct virtio_gpio_device *device;
+    const struct hub_device *device;
     uint32_t offered; /* our own copy of dfeatures */
     enum remoteproc_vdev_state state;
 };
 
 void remoteproc_vdev_init(struct remoteproc_vdev *vdev, volatile struct resource_vdev *entry,
-                          const struct hub_port *port, struct virtio_gpio_device *device);
+                          const struct hub_port *port, const struct hub_device *device);
 
 /*
  * To be called after every doorbell, whatever its number; true: there is more to do, call again.

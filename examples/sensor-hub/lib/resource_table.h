@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The resource table of remoteproc (Linux include/linux/remoteproc.h) of a hub with one virtio-gpio
- * device: a carveout for the driver's buffers, a trace buffer, and the vdev with two vrings and its
- * config space. All fields are 32-bit and little-endian, so the struct is the layout.
+ * The resource table of remoteproc (Linux include/linux/remoteproc.h) of a hub with one device: a
+ * carveout for the driver's buffers, a trace buffer, and the vdev with two vrings; the vdev's config
+ * space follows. All fields are 32-bit and little-endian, so the struct is the layout.
  *
  * `ver` is stored last when the table is filled at run time: 1 says that the rest is valid.
  */
@@ -12,8 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "virtio_gpio.h"
-
 #define RESOURCE_TABLE_VERSION 1u
 #define RESOURCE_TYPE_CARVEOUT 0u
 #define RESOURCE_TYPE_TRACE 2u
@@ -22,8 +20,8 @@
 #define RESOURCE_ADDRESS_ANY 0xFFFFFFFFu
 
 #define RESOURCE_NOTIFY_ID_VDEV 0u
-#define RESOURCE_NOTIFY_ID_REQUEST 1u
-#define RESOURCE_NOTIFY_ID_EVENT 2u
+#define RESOURCE_NOTIFY_ID_VRING0 1u
+#define RESOURCE_NOTIFY_ID_VRING1 2u
 
 /* vdev status bits, as in virtio. */
 #define VDEV_STATUS_ACKNOWLEDGE 0x01u
@@ -69,7 +67,7 @@ struct resource_vdev {
     uint8_t num_of_vrings;
     uint8_t reserved[2];
     struct resource_vring vrings[2];
-    struct virtio_gpio_config config;
+    /* config_len bytes of config space follow */
 };
 
 #define RESOURCE_TABLE_ENTRIES 3u
@@ -84,11 +82,11 @@ struct hub_resource_table {
     struct resource_vdev vdev;
 };
 
-_Static_assert(sizeof(struct hub_resource_table) == 208, "the resource table has no padding");
+_Static_assert(sizeof(struct hub_resource_table) == 200, "the resource table has no padding");
 
 /* What differs between two hubs; 32-bit, so that it also works as a static initialiser. */
-#define HUB_RESOURCE_TABLE(version, offered, lines, names_bytes, buffers_da, buffers_len, trace_da, trace_len,       \
-                           request_da, request_num, event_da, event_num, vring_align)                                \
+#define HUB_RESOURCE_TABLE(version, device_id, offered, config_bytes, buffers_da, buffers_len, trace_da, trace_len,  \
+                           vring0_da, vring0_num, vring1_da, vring1_num, vring_align)                                \
     {                                                                                                                \
         .ver = (version), .num = RESOURCE_TABLE_ENTRIES,                                                             \
         .offset = {offsetof(struct hub_resource_table, buffers), offsetof(struct hub_resource_table, trace),         \
@@ -100,14 +98,13 @@ _Static_assert(sizeof(struct hub_resource_table) == 208, "the resource table has
                     .name = "vdev0buffer"},                                                                          \
         .trace = {.type = RESOURCE_TYPE_TRACE, .da = (trace_da), .len = (trace_len), .name = "trace"},               \
         .vdev = {.type = RESOURCE_TYPE_VDEV,                                                                         \
-                 .id = VIRTIO_GPIO_DEVICE_ID,                                                                        \
+                 .id = (device_id),                                                                                  \
                  .notifyid = RESOURCE_NOTIFY_ID_VDEV,                                                                \
                  .dfeatures = (offered),                                                                             \
-                 .config_len = VIRTIO_GPIO_CONFIG_BYTES,                                                             \
+                 .config_len = (config_bytes),                                                                       \
                  .num_of_vrings = 2,                                                                                 \
-                 .vrings = {{(request_da), (vring_align), (request_num), RESOURCE_NOTIFY_ID_REQUEST, 0},             \
-                            {(event_da), (vring_align), (event_num), RESOURCE_NOTIFY_ID_EVENT, 0}},                  \
-                 .config = {.ngpio = (lines), .gpio_names_size = (names_bytes)}},                                    \
+                 .vrings = {{(vring0_da), (vring_align), (vring0_num), RESOURCE_NOTIFY_ID_VRING0, 0},                \
+                            {(vring1_da), (vring_align), (vring1_num), RESOURCE_NOTIFY_ID_VRING1, 0}}},              \
     }
 
 /* Bytes of a vring of `num` descriptors whose used ring starts at a multiple of `align`. */

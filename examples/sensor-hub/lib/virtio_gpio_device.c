@@ -244,3 +244,61 @@ bool virtio_gpio_service(struct virtio_gpio_device *device) {
     virtio_gpio_flush_events(device);
     return more_events || more_requests;
 }
+
+/* ---- as any other device ---- */
+
+static unsigned type_negotiate(void *state, uint32_t features, uint32_t offered) {
+    if (!virtio_gpio_negotiate(state, features, offered)) {
+        return 0;
+    }
+    /* Without F_IRQ there is no eventq to look for. */
+    return virtio_gpio_has(state, VIRTIO_GPIO_F_IRQ_BIT) ? 2 : 1;
+}
+
+static bool type_attach_queue(void *state, unsigned queue, const struct vring_place *place) {
+    return virtio_gpio_attach_queue(state, queue, place);
+}
+
+static void type_reset(void *state) {
+    virtio_gpio_reset(state);
+}
+
+static bool type_service(void *state) {
+    return virtio_gpio_service(state);
+}
+
+static bool type_broken(const void *state) {
+    return virtio_gpio_broken(state);
+}
+
+static void type_line_changed(void *state, uint16_t line, uint8_t level) {
+    virtio_gpio_line_changed(state, line, level);
+}
+
+static void type_flush_events(void *state) {
+    virtio_gpio_flush_events(state);
+}
+
+static void type_read_counters(const void *state, struct hub_counters *counters) {
+    const struct virtio_gpio_device *device = state;
+    *counters = (struct hub_counters){
+        .requests = device->counters.requests,
+        .refused = device->counters.refused,
+        .events = device->counters.events,
+        .dropped = device->counters.dropped,
+    };
+    for (unsigned i = 0; i < VRING_FAULT_KINDS; i++) {
+        counters->malformed += device->request_queue.faults[i] + device->event_queue.faults[i];
+    }
+}
+
+const struct hub_device_type virtio_gpio_type = {
+    .negotiate = type_negotiate,
+    .attach_queue = type_attach_queue,
+    .reset = type_reset,
+    .service = type_service,
+    .broken = type_broken,
+    .line_changed = type_line_changed,
+    .flush_events = type_flush_events,
+    .read_counters = type_read_counters,
+};

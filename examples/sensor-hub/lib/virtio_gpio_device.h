@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A virtio-gpio device (virtio 1.2, 5.18) with the event stream extension: the dialect that the sensor
- * hub speaks on its two vrings. Another dialect would be another such pair of files over vring_device.
+ * hub speaks unless told otherwise.
  *
  * Choices where the specification is silent:
  *  - a type change of SET_IRQ_TYPE that does not go through NONE: ERR; the same type again: OK;
@@ -22,9 +22,8 @@
 #ifndef SENSOR_HUB_VIRTIO_GPIO_DEVICE_H
 #define SENSOR_HUB_VIRTIO_GPIO_DEVICE_H
 
-#include "port.h"
+#include "hub_device.h"
 #include "virtio_gpio.h"
-#include "vring_device.h"
 
 /* State of a line: 16 bytes. The caller gives ngpio of them. */
 struct virtio_gpio_line {
@@ -59,6 +58,9 @@ struct virtio_gpio_device {
     struct vring_device event_queue;
     struct virtio_gpio_counters counters;
 };
+
+/* `state` is a struct virtio_gpio_device. */
+extern const struct hub_device_type virtio_gpio_type;
 
 /* `lines` are zeroed here; `names` must stay. */
 void virtio_gpio_init(struct virtio_gpio_device *device, const struct hub_port *port,

@@ -5,7 +5,7 @@
 #include "../lib/remoteproc_vdev.h"
 #include "../lib/trace.h"
 #include "board.h"
-#include "line_table.h"
+#include "dialect.h"
 #include "pins.h"
 #include "registers.h"
 #include "shared_memory.h"
@@ -13,7 +13,7 @@
 /* The driver's rings and buffers lie in this window; the table before it and our data behind it do not. */
 static void *port_translate(void *context, uint64_t address, uint32_t size_bytes) {
     (void)context;
-    if (address < SHARED_REQUEST_VRING || address > SHARED_END || size_bytes > SHARED_END - (uint32_t)address) {
+    if (address < SHARED_VRING0 || address > SHARED_END || size_bytes > SHARED_END - (uint32_t)address) {
         return NULL;
     }
     return (void *)(uintptr_t)address;
@@ -74,8 +74,6 @@ static const struct hub_port port = {
     .clock_ns = port_clock_ns,
 };
 
-static struct virtio_gpio_line lines[HUB_LINE_COUNT];
-static struct virtio_gpio_device device;
 static struct remoteproc_vdev vdev;
 static struct trace trace;
 
@@ -107,11 +105,11 @@ static void sleep_until_doorbell(void) {
 int main(void) {
     board_init();
     trace_init(&trace, (volatile char *)(uintptr_t)SHARED_TRACE, SHARED_TRACE_BYTES);
-    virtio_gpio_init(&device, &port, lines, HUB_LINE_COUNT, line_names, line_names_bytes);
-    remoteproc_vdev_init(&vdev, &resource_table.vdev, &port, &device);
-    pins_init(&device);
+    dialect_init(&port);
+    remoteproc_vdev_init(&vdev, &resource_table.hub.vdev, &port, &dialect_device);
+    pins_init(&dialect_device);
     PORT_MEMORY_BARRIER();
-    resource_table.ver = RESOURCE_TABLE_VERSION;
+    resource_table.hub.ver = RESOURCE_TABLE_VERSION;
     say("sensor-hub: lm3s6965evb port ready");
     doorbell_ring(RESOURCE_NOTIFY_ID_VDEV);
     for (;;) {

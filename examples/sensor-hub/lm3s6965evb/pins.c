@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pins.h"
 
+#include "../lib/virtio_gpio.h"
 #include "line_table.h"
 #include "registers.h"
 
@@ -14,7 +15,7 @@ static const struct pin pins[] = {HUB_LINES};
 #undef HUB_LINE
 _Static_assert(sizeof pins / sizeof pins[0] == HUB_LINE_COUNT, "every line has a pin");
 
-static struct virtio_gpio_device *hub;
+static const struct hub_device *hub;
 static uint8_t directions[HUB_LINE_COUNT];
 static uint8_t seen[HUB_LINE_COUNT]; /* the level that the last edge led to */
 static bool enabled[HUB_LINE_COUNT];
@@ -28,7 +29,7 @@ static bool looped(uint16_t line) {
     return line == HUB_LINE_LOOP_IN && directions[HUB_LINE_LOOP_OUT] == VIRTIO_GPIO_DIRECTION_OUT;
 }
 
-void pins_init(struct virtio_gpio_device *device) {
+void pins_init(const struct hub_device *device) {
     static const uint32_t ports[] = {PORT_A_BASE, PORT_B_BASE, PORT_C_BASE};
     hub = device;
     for (unsigned i = 0; i < sizeof ports / sizeof ports[0]; i++) {
@@ -55,10 +56,10 @@ uint8_t pins_read(uint16_t line) {
 static void report(uint16_t line, uint8_t level, bool pulsed) {
     if (level != seen[line]) {
         seen[line] = level;
-        virtio_gpio_line_changed(hub, line, level);
+        hub_line_changed(hub, line, level);
     } else if (pulsed) {
-        virtio_gpio_line_changed(hub, line, !level);
-        virtio_gpio_line_changed(hub, line, level);
+        hub_line_changed(hub, line, !level);
+        hub_line_changed(hub, line, level);
     }
 }
 
@@ -126,7 +127,7 @@ static void port_isr(uint32_t base) {
             report(line, level, !looped(line));
         }
     }
-    virtio_gpio_flush_events(hub);
+    hub_flush_events(hub);
 }
 
 void gpio_a_isr(void) {

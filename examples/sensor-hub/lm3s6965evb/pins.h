@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../lib/virtio_gpio_device.h"
+#include "../lib/hub_device.h"
 
-void pins_init(struct virtio_gpio_device *device);
+void pins_init(const struct hub_device *device);
 
 uint8_t pins_read(uint16_t line);
 void pins_write(uint16_t line, uint8_t level);

@@ -89,7 +89,7 @@ static void run(struct guest_hub *hub, int listen_fd) {
             more = true; /* a ring may have come to life: its kick may be long past */
         }
         if (more && !hub->host.pins.hung) {
-            more = virtio_gpio_service(&hub->host.device);
+            more = virtio_gpio_service(&hub->host.dialect.virtio_gpio);
         }
     }
 }
@@ -115,8 +115,9 @@ int main(int argc, char **argv) {
     }
     struct guest_hub hub;
     int listen_fd = -1;
-    bool good = host_hub_open(&hub.host, "vhost-user-sensor-hub", LINES, true, port_translate, port_ring_doorbell);
-    back_end_init(&hub.back_end, &hub.host.device);
+    bool good = host_hub_open(&hub.host, "vhost-user-sensor-hub", &DIALECT_DEFAULT, LINES, true, port_translate,
+                              port_ring_doorbell);
+    back_end_init(&hub.back_end, &hub.host.dialect.virtio_gpio);
     if (good && (listen_fd = listen_at(socket_path)) >= 0) {
         /* The pins last: who finds their socket may connect to the other one too. */
         good = pins_open(&hub.host.pins, pins_path, &hub.host.lines);
