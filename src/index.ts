@@ -13,8 +13,17 @@ export { type LogLevel, Service, type ServiceOptions } from './daemon/service.ts
 export * from './gpio/chip.ts';
 export { ChipLines, type ReadPolicy } from './gpio/chip-lines.ts';
 export type { Line } from './gpio/line.ts';
-export type { Access, LineConsumer, LineHandle } from './gpio/line-handle.ts';
+export type { LineConsumer, LineHandle } from './gpio/line-handle.ts';
+export { LineOperator, type Outcome, type OutcomeListener } from './gpio/line-operator.ts';
 export { LineSelectionError, type LineSelector, selectLines } from './gpio/line-selection.ts';
+export type {
+  Access,
+  InitialState,
+  LineSettings,
+  OnRelease,
+  OpenOptions,
+  Role,
+} from './gpio/line-settings.ts';
 export { GpiochipError } from './gpiochip/gpiochip-error.ts';
 export type {
   ChipInfo,

@@ -190,6 +190,17 @@ export class ChipSet {
     if (this.#closed) throw new CoprocessorError('ERR_CLOSED', 'the service was closed');
   }
 
+  /** Waits until nothing is under way at any chip, for so long. */
+  async settle(timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeoutMs);
+    });
+    const idle = this.all.map((lines) => new Promise<void>((resolve) => lines.whenIdle(resolve)));
+    await Promise.race([Promise.all(idle), late]);
+    clearTimeout(timer);
+  }
+
   /** Closes chips, then co-processors; idempotent. */
   async close(): Promise<void> {
     this.#closed = true;

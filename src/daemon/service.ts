@@ -16,6 +16,9 @@ import { planReload, ReloadError } from './reload.ts';
 import { selectAll } from './select-lines.ts';
 import { packageVersion } from './version.ts';
 
+/** How long the end waits for what consumers gave up: outputs that `onRelease` drives. */
+const SETTLE_MS = 500;
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 export interface ServiceOptions {
@@ -265,6 +268,7 @@ export class Service {
     this.#guests.close();
     this.#lineLog?.close();
     await Promise.all([this.#mqtt?.close(), this.#control?.close()]);
+    await this.#chipSet.settle(SETTLE_MS);
     const chipsClosed = this.#chipSet.close();
     this.poller.close();
     await chipsClosed;
