@@ -190,11 +190,24 @@ prepare_mosquitto() {
 
 # ---- Guest kernels. Debian's have no gpio-virtio, so they are built from Debian's source package with our configurations.
 
+# Our co-processor without hardware (kernel/README.md), for the kernels whose configuration asks for it.
+driver=("$here/kernel/coprocessor_test.c" "$here/kernel/Kconfig")
+asks_for_driver() { grep -qx 'CONFIG_COPROCESSOR_TEST=y' "$1"; }
+
 kernel_path() { # architecture config
-  local version key
+  local version key inputs=("$2")
+  ! asks_for_driver "$2" || inputs+=("${driver[@]}")
   version=$(dpkg-query -W -f '${Version}' linux-source-6.1)
-  key=$(cat "$2" - <<<"$version $1" | sha256sum | cut -c1-16)
+  key=$(cat "${inputs[@]}" - <<<"$version $1" | sha256sum | cut -c1-16)
   printf '%s/kernels/%s-%s/vmlinux\n' "$cache" "$1" "$key"
+}
+
+add_driver() { # folder of the kernel's remoteproc drivers, whose internal header it needs
+  cp "$here/kernel/coprocessor_test.c" "$1/"
+  cp "$here/kernel/Kconfig" "$1/Kconfig.coprocessor_test"
+  grep -q '^endif # REMOTEPROC$' "$1/Kconfig" || die "$1/Kconfig has no line 'endif # REMOTEPROC': the driver has no place"
+  sed -i '/^endif # REMOTEPROC$/i source "drivers/remoteproc/Kconfig.coprocessor_test"' "$1/Kconfig"
+  echo 'obj-$(CONFIG_COPROCESSOR_TEST) += coprocessor_test.o' >>"$1/Makefile"
 }
 
 unpack_source() {
@@ -204,6 +217,7 @@ unpack_source() {
   temporary+=("$work")
   say "unpacking linux-source-6.1 (1.5 GB, deleted after the build)"
   tar -xf /usr/src/linux-source-6.1.tar.xz -C "$work" --strip-components=1
+  add_driver "$work/drivers/remoteproc"
   source_tree=$work
 }
 
