@@ -212,8 +212,6 @@ describe("a local gpiochip, with the kernel's gpio-sim behind it", () => {
     await operateUsb('setValue', 1);
     await operateUsb('setDirection', DIRECTION_OUT);
     await kernel.do('removeSim', { name: 'usb' });
-    // This kernel (6.1) wakes nobody who polls a chip that goes, and has no inotify: the next operation notices.
-    expect(await operateUsb('setValue', 0)).toMatchObject({ result: RESULT_UNAVAILABLE });
     expect(JSON.parse(await kernel.news.waitFor(/"kind":"availability"/))).toEqual({
       kind: 'availability',
       chip: 'usb',
@@ -323,12 +321,12 @@ control: { socket: /tmp/control.sock }
 
   it('goes on with the other chip when this one is unplugged', async () => {
     await kernel.do('removeSim', { name: 'board' });
-    expect(await request(MSG_SET_VALUE, DEVICE_LED, 0)).toMatchObject({ status: STATUS_ERR });
-    expect(await request(MSG_SET_VALUE, DEVICE_SIM0, 0)).toMatchObject({ status: STATUS_OK });
-    expect(await request(MSG_GET_VALUE, DEVICE_SIM1)).toMatchObject({ status: STATUS_OK, value: 0 });
     await kernel
       .outputOf(service)
       .waitFor(/chip soc is unavailable: the kernel has removed \/dev\/gpiochip0/);
+    expect(await request(MSG_SET_VALUE, DEVICE_LED, 0)).toMatchObject({ status: STATUS_ERR });
+    expect(await request(MSG_SET_VALUE, DEVICE_SIM0, 0)).toMatchObject({ status: STATUS_OK });
+    expect(await request(MSG_GET_VALUE, DEVICE_SIM1)).toMatchObject({ status: STATUS_OK, value: 0 });
     expect(await kernel.do('stop', { pid: service })).toEqual({ exitCode: 0, signal: null });
   });
 });
