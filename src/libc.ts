@@ -3,7 +3,7 @@
  * ffi-napi and ref-napi, which are loaded with the first call, so that a platform without them still runs everything else.
  * Main thread only: loaded in a worker thread they end the process.
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { getSystemErrorMap } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
@@ -19,6 +19,15 @@ const IOC_SIZE_MASK = 0x3fff;
 
 /** The calling thread, for sched_setscheduler(2). */
 const SELF = 0;
+
+/** bits/socket.h, linux/netlink.h; asm-generic (all that Node has Linux binaries for but MIPS). */
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0x800;
+const SOCK_CLOEXEC = 0x8_0000;
+const NETLINK_KOBJECT_UEVENT = 15;
+/** What the kernel itself says; group 2 is udev's echo of it. */
+const KERNEL_UEVENTS = 1;
 
 /**
  * A call into the C library failed. `code` is the errno's name (`'EPERM'`), `'ERR_FFI_UNAVAILABLE'` when ffi-napi does not
@@ -39,6 +48,8 @@ interface CLibrary {
   mlock(address: number, sizeBytes: number): number;
   munlockall(): number;
   sched_setscheduler(pid: number, policy: number, parameters: Buffer): number;
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Buffer, sizeBytes: number): number;
 }
 
 interface Ffi {
@@ -74,6 +85,8 @@ function load(): Loaded {
       mlock: ['int', ['size_t', 'size_t']],
       munlockall: ['int', []],
       sched_setscheduler: ['int', ['int', 'int', 'pointer']],
+      socket: ['int', ['int', 'int', 'int']],
+      bind: ['int', ['int', 'pointer', 'uint32']],
     });
     loaded = { library, errno: ffi.errno, ref };
     return loaded;
@@ -135,6 +148,27 @@ export function ioctl(
   const result = library.ioctl(fd, request, pointer);
   if (result < 0) throw libcError(errno(), tried, advice);
   return result;
+}
+
+/**
+ * A socket on which the kernel tells of devices that come, go and change (kobject uevents, netlink(7)): one message a read,
+ * non-blocking, close-on-exec. No privilege is needed. The caller closes it.
+ *
+ * @throws LibcError `EPROTONOSUPPORT` on a kernel without them, `EMFILE`, `EPERM` or `EACCES` in a sandbox (seccomp, systemd's
+ * RestrictAddressFamilies= without AF_NETLINK), `ERR_FFI_UNAVAILABLE`, `ERR_WORKER_THREAD`
+ */
+export function openUeventSocket(): number {
+  const { library, errno } = load();
+  const fd = library.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+  if (fd < 0) throw libcError(errno(), 'open a netlink socket for uevents', {});
+  // struct sockaddr_nl: u16 nl_family, u16 padding, u32 nl_pid (0: the kernel chooses), u32 nl_groups; in the host's order.
+  const address = Buffer.alloc(12);
+  address.writeUInt16LE(AF_NETLINK, 0);
+  address.writeUInt32LE(KERNEL_UEVENTS, 8);
+  if (library.bind(fd, address, address.length) === 0) return fd;
+  const failure = errno();
+  closeSync(fd);
+  throw libcError(failure, 'listen for uevents', {});
 }
 
 interface MemoryRange {

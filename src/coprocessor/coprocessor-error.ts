@@ -18,6 +18,8 @@ export type CoprocessorErrorCode =
   | 'ERR_START_TIMEOUT'
   /** An rpmsg channel does not come up, or its bus cannot be started. */
   | 'ERR_RPMSG'
+  /** The kernel's remoteproc is not there, or cannot be started, stopped or set. */
+  | 'ERR_REMOTEPROC'
   /** It was closed while it was starting. */
   | 'ERR_CLOSED';
 
