@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import { onDeadMapping } from '../../native.ts';
 import * as wire from '../../wire/vhost-user.ts';
 import { FEATURE_EVENT_IDX, FEATURE_INDIRECT_DESC } from '../../wire/vring.ts';
-import { DEVICE_FEATURES, type Log, QUEUE_COUNT, type VirtioGpioDevice } from './device.ts';
+import type { ExportedDevice, Log } from './exported-device.ts';
 import { GuestMemory, GuestMemoryError, MAX_MEMORY_SLOTS } from './guest-memory.ts';
 import { MessageChannel, type ReceivedDescriptors } from './message-channel.ts';
 import { Vring, VringError } from './vring.ts';
@@ -12,7 +12,6 @@ const { REQUEST, PROTOCOL_FEATURE, PAYLOAD_SIZE, HEADER_FLAG } = wire;
 /** virtio device status: the device wants to be reset (virtio 1.2, section 2.1). */
 const STATUS_NEEDS_RESET = 0x40;
 
-const OFFERED_FEATURES = DEVICE_FEATURES | wire.F_PROTOCOL_FEATURES;
 const OFFERED_PROTOCOL_FEATURES =
   PROTOCOL_FEATURE.MQ |
   PROTOCOL_FEATURE.REPLY_ACK |
@@ -72,7 +71,7 @@ const NAMES = Object.fromEntries(Object.entries(REQUEST).map(([name, id]) => [id
 
 export interface ConnectionOptions {
   readonly fd: number;
-  readonly device: VirtioGpioDevice;
+  readonly device: ExportedDevice;
   readonly onLog: Log;
   /** The connection is over; everything that belonged to it is closed. */
   readonly onClosed: () => void;
@@ -81,7 +80,8 @@ export interface ConnectionOptions {
 /** One front-end: its messages, its memory, its vrings. With it, the device's rings and interrupts end. */
 export class VhostUserConnection {
   readonly #channel: MessageChannel;
-  readonly #device: VirtioGpioDevice;
+  readonly #device: ExportedDevice;
+  readonly #offeredFeatures: bigint;
   readonly #memory = new GuestMemory();
   readonly #vrings: readonly Vring[];
   readonly #onLog: Log;
@@ -94,10 +94,11 @@ export class VhostUserConnection {
 
   constructor(options: ConnectionOptions) {
     this.#device = options.device;
+    this.#offeredFeatures = options.device.features | wire.F_PROTOCOL_FEATURES;
     this.#onLog = options.onLog;
     this.#onClosed = options.onClosed;
     this.#vrings = Array.from(
-      { length: QUEUE_COUNT },
+      { length: this.#device.queueCount },
       (_, index) => new Vring(index, this.#device, this.#memory),
     );
     this.#device.onBroken = (index) => this.#vrings[index]?.broken();
@@ -192,7 +193,7 @@ export class VhostUserConnection {
   #do(request: number, payload: Uint8Array, fds: ReceivedDescriptors): void {
     switch (request) {
       case REQUEST.GET_FEATURES:
-        return this.#reply(request, OFFERED_FEATURES);
+        return this.#reply(request, this.#offeredFeatures);
       case REQUEST.SET_FEATURES:
         return this.#setFeatures(wire.decodeU64(payload));
       case REQUEST.GET_PROTOCOL_FEATURES:
@@ -211,7 +212,7 @@ export class VhostUserConnection {
       case REQUEST.RESET_DEVICE:
         return this.#reset();
       case REQUEST.GET_QUEUE_NUM:
-        return this.#reply(request, BigInt(QUEUE_COUNT));
+        return this.#reply(request, BigInt(this.#device.queueCount));
       case REQUEST.GET_MAX_MEM_SLOTS:
         return this.#reply(request, BigInt(MAX_MEMORY_SLOTS));
       case REQUEST.SET_MEM_TABLE:
@@ -226,7 +227,7 @@ export class VhostUserConnection {
       case REQUEST.GET_CONFIG:
         return this.#getConfig(payload);
       case REQUEST.SET_CONFIG:
-        throw new RequestError('the configuration space of virtio-gpio has no field that a driver may write');
+        throw new RequestError('the configuration space has no field that a driver may write');
       case REQUEST.SET_BACKEND_REQ_FD:
         if (this.#backendFd >= 0) closeSync(this.#backendFd);
         this.#backendFd = fds.take();
@@ -288,12 +289,12 @@ export class VhostUserConnection {
   #vring(index: number): Vring {
     const vring = this.#vrings[index];
     if (vring === undefined)
-      throw new RequestError(`vring ${index} does not exist; the device has ${QUEUE_COUNT}`);
+      throw new RequestError(`vring ${index} does not exist; the device has ${this.#vrings.length}`);
     return vring;
   }
 
   #setFeatures(features: bigint): void {
-    const unknown = features & ~OFFERED_FEATURES;
+    const unknown = features & ~this.#offeredFeatures;
     if (unknown !== 0n) throw new RequestError(`features 0x${unknown.toString(16)} were not offered`);
     this.#features = features;
     this.#device.setFeatures(features);

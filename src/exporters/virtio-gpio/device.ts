@@ -10,42 +10,30 @@ import {
   REQUEST_QUEUE,
   VIRTIO_GPIO_F_IRQ,
 } from '../../wire/virtio-gpio.ts';
-import { FEATURE_EVENT_IDX, FEATURE_INDIRECT_DESC, FEATURE_VERSION_1 } from '../../wire/vring.ts';
 import { DeviceCounters } from './counters.ts';
 import { EventService } from './event-service.ts';
+import {
+  type ExportedDevice,
+  type ExportedDeviceOptions,
+  type Log,
+  RING_FEATURES,
+} from './exported-device.ts';
 import { RequestService } from './request-service.ts';
 
-/** Feature bits that every exported device offers. */
-export const DEVICE_FEATURES =
-  (1n << BigInt(VIRTIO_GPIO_F_IRQ)) |
-  (1n << BigInt(FEATURE_INDIRECT_DESC)) |
-  (1n << BigInt(FEATURE_EVENT_IDX)) |
-  (1n << BigInt(FEATURE_VERSION_1));
-
-export const QUEUE_COUNT = 2;
+export type { Log } from './exported-device.ts';
 
 /** Requests or buffers taken in one pass, so that no guest starves the others. */
 const BATCH = 64;
-
-export type Log = (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void;
-
-export interface VirtioGpioDeviceOptions {
-  /** The guest's name, as in `guest vm1`. */
-  readonly name: string;
-  readonly lines: readonly SelectedLine[];
-  readonly poller: Poller;
-  /** How long to keep looking at the rings after serving them, in microseconds; 0 = wait for a kick at once. */
-  readonly pollUs: number;
-  readonly onLog: Log;
-}
 
 /**
  * A virtio-gpio device (virtio 1.2, section 5.18) whose lines are lines of our chips: one consumer of them. Knows nothing of
  * the transport, which gives it rings, tells it of kicks, and is told when a ring wants a call.
  */
-export class VirtioGpioDevice implements LineConsumer, Pollable {
+export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable {
   readonly name: string;
   readonly config: Uint8Array;
+  readonly features = RING_FEATURES | (1n << BigInt(VIRTIO_GPIO_F_IRQ));
+  readonly queueCount = 2;
   /** Settable: the poller looks at it each time. */
   pollUs: number;
   readonly counters: DeviceCounters;
@@ -67,7 +55,7 @@ export class VirtioGpioDevice implements LineConsumer, Pollable {
   /** Entries of each ring that named no chain to complete, as far as they are counted. */
   readonly #badHeads = [0, 0];
 
-  constructor(options: VirtioGpioDeviceOptions) {
+  constructor(options: ExportedDeviceOptions) {
     this.name = `guest ${options.name}`;
     this.#poller = options.poller;
     this.pollUs = options.pollUs;

@@ -11,12 +11,12 @@ import {
   statDescriptor,
 } from '../../native.ts';
 import { VhostUserConnection } from './connection.ts';
-import type { Log, VirtioGpioDevice } from './device.ts';
+import type { ExportedDevice, Log } from './exported-device.ts';
 
 const EINVAL = 22;
 
 export interface VhostUserServerOptions {
-  readonly device: VirtioGpioDevice;
+  readonly device: ExportedDevice;
   readonly onLog: Log;
   /** How long outputs stay with a guest whose front-end has gone; default 0. */
   readonly reconnectGraceMs?: number;
@@ -42,7 +42,7 @@ function describeListenError(path: string, error: unknown): unknown {
 
 /** Serves one exported device: a Unix socket, one front-end at a time, as often as it comes back. */
 export class VhostUserServer {
-  readonly device: VirtioGpioDevice;
+  readonly device: ExportedDevice;
   /** Settable: counts from the next disconnection. */
   reconnectGraceMs: number;
   readonly #onLog: Log;

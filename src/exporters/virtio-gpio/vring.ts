@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import { openPoll, POLL_READABLE, type PollHandle, setNonBlocking, signalDescriptor } from '../../native.ts';
 import { DeviceQueue } from '../../virtqueue/device-queue.ts';
 import { isQueueSize } from '../../wire/vring.ts';
-import type { VirtioGpioDevice } from './device.ts';
+import type { ExportedDevice } from './exported-device.ts';
 import type { GuestMemory } from './guest-memory.ts';
 
 /** A front-end that gives no kick descriptor wants the ring to be looked at from time to time. */
@@ -30,7 +30,7 @@ export interface VringAddresses {
 export class Vring {
   readonly index: number;
   enabled = false;
-  readonly #device: VirtioGpioDevice;
+  readonly #device: ExportedDevice;
   readonly #memory: GuestMemory;
   #size = 0;
   #addresses: VringAddresses | null = null;
@@ -53,7 +53,7 @@ export class Vring {
     if (this.#callFd >= 0) signalDescriptor(this.#callFd);
   };
 
-  constructor(index: number, device: VirtioGpioDevice, memory: GuestMemory) {
+  constructor(index: number, device: ExportedDevice, memory: GuestMemory) {
     this.index = index;
     this.#device = device;
     this.#memory = memory;
