@@ -39,8 +39,8 @@ export async function startHostHub(
       },
       chips: { hub: { coprocessor: 'hub', vdev: 0 } },
       exports: {
-        vm1: { socket: socketPath, lines: ['hub/*'] },
-        vm2: { socket: secondSocketPath, lines: ['hub/*'] },
+        vm1: { socket: socketPath, lines: ['hub/*'], reconnectGraceMs: 0 },
+        vm2: { socket: secondSocketPath, lines: ['hub/*'], reconnectGraceMs: 0 },
       },
     }),
   );
