@@ -19,6 +19,34 @@ export type RemoteprocState = (typeof REMOTEPROC_STATES)[number];
 
 export type RemoteprocAttribute = 'state' | 'firmware' | 'recovery' | 'name';
 
+/** What a remote processor is reached by, so that tests can be the kernel. */
+export interface RemoteprocSystem {
+  /** Where sysfs is mounted. */
+  readonly sysfsRoot: string;
+  /** Where the kernel's log can be followed. */
+  readonly kernelLog: string;
+  /** Whether to listen for uevents. */
+  readonly uevents: boolean;
+  /** Writes an attribute; resolves when the kernel has done what it says. @throws Error with the errno's name as `code` */
+  write(path: string, value: string): Promise<void>;
+}
+
+/** The kernel that this process runs on. */
+export const RUNNING_SYSTEM: RemoteprocSystem = {
+  sysfsRoot: '/sys',
+  kernelLog: '/dev/kmsg',
+  uevents: true,
+  // On another thread: the kernel answers when the co-processor is up, or down, and that may take seconds.
+  async write(path, value) {
+    const file = await open(path, constants.O_WRONLY);
+    try {
+      await file.write(value);
+    } finally {
+      await file.close();
+    }
+  },
+};
+
 /** A remote processor's folder in sysfs. */
 export interface RemoteprocEntry {
   /** `remoteproc0`; may be another one after a restart of the machine. */
@@ -139,28 +167,23 @@ function describeMissingFirmware(entry: RemoteprocEntry, sysfsRoot: string): str
 }
 
 /**
- * Writes an attribute, on another thread: the kernel answers when the co-processor is up, or down, and that may take seconds.
+ * Writes an attribute.
  * @throws CoprocessorError ERR_REMOTEPROC: what to do about it
  */
 export async function writeAttribute(
   entry: RemoteprocEntry,
   attribute: RemoteprocAttribute,
   value: string,
-  sysfsRoot: string,
+  system: RemoteprocSystem,
 ): Promise<void> {
   try {
-    const file = await open(join(entry.folder, attribute), constants.O_WRONLY);
-    try {
-      await file.write(value);
-    } finally {
-      await file.close();
-    }
+    await system.write(join(entry.folder, attribute), value);
   } catch (error) {
-    const { code, syscall } = error as NodeJS.ErrnoException;
-    const isGone = code === 'ENODEV' || (code === 'ENOENT' && syscall === 'open');
+    const { code } = error as NodeJS.ErrnoException;
+    const isGone = code === 'ENODEV' || (code === 'ENOENT' && readAttribute(entry, 'state') === null);
     let what = describe(entry, attribute, value, error);
     if (isGone) what = `${entry.entry}: the kernel has removed it (its driver was unbound or unloaded)`;
-    else if (code === 'ENOENT') what = describeMissingFirmware(entry, sysfsRoot);
+    else if (code === 'ENOENT') what = describeMissingFirmware(entry, system.sysfsRoot);
     throw new CoprocessorError('ERR_REMOTEPROC', what, error);
   }
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { KernelLog, type KernelRecord } from './kernel-log.ts';
-import type { RemoteprocEntry, RemoteprocState } from './remoteproc-sysfs.ts';
+import type { RemoteprocEntry, RemoteprocState, RemoteprocSystem } from './remoteproc-sysfs.ts';
 import { Uevents } from './uevents.ts';
 
 /**
@@ -33,13 +33,6 @@ function deviceNames({ entry, folder }: RemoteprocEntry): string[] {
   return names;
 }
 
-/** What a watch reads. */
-export interface WatchPaths {
-  readonly kernelLog: string;
-  /** False for tests: no netlink socket. */
-  readonly uevents: boolean;
-}
-
 export interface WatchListener {
   /** The kernel said so; further ones may follow. */
   said(state: RemoteprocState): void;
@@ -67,12 +60,12 @@ export class RemoteprocWatch {
   /** Why the log cannot be followed; null when it is. */
   logFailure: string | null = null;
 
-  constructor(entry: RemoteprocEntry, paths: WatchPaths, listener: WatchListener) {
+  constructor(entry: RemoteprocEntry, system: RemoteprocSystem, listener: WatchListener) {
     this.#listener = listener;
     this.#devices = deviceNames(entry);
     try {
       this.#log = new KernelLog(
-        paths.kernelLog,
+        system.kernelLog,
         (record) => this.#record(record),
         () => listener.look(),
         () => this.#logLost(),
@@ -80,7 +73,7 @@ export class RemoteprocWatch {
     } catch (error) {
       this.logFailure = (error as Error).message;
     }
-    if (!paths.uevents) return;
+    if (!system.uevents) return;
     try {
       this.#uevents = new Uevents(({ action, subsystem }) => {
         if (action === 'lost' || ['remoteproc', 'virtio', 'platform'].includes(subsystem)) listener.look();

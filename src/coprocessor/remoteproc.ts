@@ -3,17 +3,17 @@ import {
   findRemoteproc,
   type RemoteprocEntry,
   type RemoteprocState,
+  type RemoteprocSystem,
+  RUNNING_SYSTEM,
   readAttribute,
   readState,
   writeAttribute,
 } from './remoteproc-sysfs.ts';
-import { RemoteprocWatch, type WatchPaths } from './remoteproc-watch.ts';
+import { RemoteprocWatch } from './remoteproc-watch.ts';
 
 export type { RemoteprocState } from './remoteproc-sysfs.ts';
 
 export type Recovery = 'enabled' | 'disabled';
-
-const USUAL_PATHS: WatchPaths = { kernelLog: '/dev/kmsg', uevents: true };
 
 /** Whether firmware runs in this state, whoever started it. */
 export function isUp(state: RemoteprocState): boolean {
@@ -26,8 +26,7 @@ export function isUp(state: RemoteprocState): boolean {
  */
 export class Remoteproc {
   readonly #entry: RemoteprocEntry;
-  readonly #sysfsRoot: string;
-  readonly #paths: WatchPaths;
+  readonly #system: RemoteprocSystem;
   readonly #listeners = new Set<(state: RemoteprocState) => void>();
   #watch: RemoteprocWatch | null = null;
   /** The state that the listeners were told last. */
@@ -35,18 +34,16 @@ export class Remoteproc {
 
   /**
    * @param nameOrAttribute `remoteproc0`, or its `name` attribute
-   * @param sysfsRoot where sysfs is mounted
-   * @param paths for tests
+   * @param system for tests
    * @throws CoprocessorError ERR_REMOTEPROC: which ones there are
    */
-  static find(nameOrAttribute: string, sysfsRoot = '/sys', paths = USUAL_PATHS): Remoteproc {
-    return new Remoteproc(findRemoteproc(nameOrAttribute, sysfsRoot), sysfsRoot, paths);
+  static find(nameOrAttribute: string, system = RUNNING_SYSTEM): Remoteproc {
+    return new Remoteproc(findRemoteproc(nameOrAttribute, system.sysfsRoot), system);
   }
 
-  private constructor(entry: RemoteprocEntry, sysfsRoot: string, paths: WatchPaths) {
+  private constructor(entry: RemoteprocEntry, system: RemoteprocSystem) {
     this.#entry = entry;
-    this.#sysfsRoot = sysfsRoot;
-    this.#paths = paths;
+    this.#system = system;
     this.#told = readState(entry);
   }
 
@@ -76,7 +73,7 @@ export class Remoteproc {
   }
 
   #write(attribute: 'state' | 'firmware' | 'recovery', value: string): Promise<void> {
-    return writeAttribute(this.#entry, attribute, value, this.#sysfsRoot).finally(() => this.look());
+    return writeAttribute(this.#entry, attribute, value, this.#system).finally(() => this.look());
   }
 
   /**
@@ -190,7 +187,7 @@ export class Remoteproc {
     // Of its own: the same function may be given twice.
     const own = (state: RemoteprocState): void => listener(state);
     if (this.#watch === null) {
-      this.#watch = new RemoteprocWatch(this.#entry, this.#paths, {
+      this.#watch = new RemoteprocWatch(this.#entry, this.#system, {
         said: (state) => this.#tell(state),
         look: () => this.look(),
       });
