@@ -2,8 +2,8 @@
  * The yardstick of the MQTT figures: mqtt.js, publishing what the service publishes, with nothing else to do. A process of its
  * own; the bench sends it an order, it sends back what it spent.
  *
- * This is the fastest of the ways that were tried (docs/performance.md): publish a batch whenever that much of a window has
- * been confirmed, in a turn of its own.
+ * Of the ways that were tried (docs/performance.md) none was faster: publish a batch whenever that much of a window has been
+ * confirmed, in a turn of its own.
  */
 import mqtt from 'mqtt';
 

@@ -5,10 +5,10 @@ import { COMMAND_LINES, EVENT_LINES, type HubService } from './hub-service.ts';
 /** Commands a second of one client. */
 export const COMMAND_RATE = 10_000;
 /**
- * Level changes under way, at most. The firmware has 256 event buffers, and the service gives them back a batch at a time:
- * with more, a service that waits for its processor would lose some, and no rate that can be kept up would be measured.
+ * Level changes under way, at most: half of the firmware's 256 event buffers. The service gives them back a batch at a time, and
+ * with more under way some are dropped when it has to wait for a processor: no rate that can be kept up.
  */
-const WINDOW = 192;
+const WINDOW = 128;
 const CHUNK = 32;
 /** Between two looks of the subscriber: it would be woken for each message otherwise, and take a third of a processor. */
 const NAP_US = 50;
