@@ -34,5 +34,10 @@ void event_stream_tests(void);
 void vdev_tests(void);
 void random_tests(void);
 void hostile_tests(void);
+void rpmsg_tests(void);
+void srtm_tests(void);
+void rpmsg_io_tests(void);
+void metux_tests(void);
+void message_hostile_tests(void);
 
 #endif

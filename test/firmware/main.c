@@ -33,6 +33,11 @@ int main(void) {
     vdev_tests();
     random_tests();
     hostile_tests();
+    rpmsg_tests();
+    srtm_tests();
+    rpmsg_io_tests();
+    metux_tests();
+    message_hostile_tests();
     printf("%u passed, %u failed\n", passed, failed);
     return failed == 0 && passed > 0 ? 0 : 1;
 }

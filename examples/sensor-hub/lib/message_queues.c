@@ -56,9 +56,7 @@ static void fill_buffer(struct message_queues *queues, const void *bytes, uint32
 }
 
 bool message_queues_begin(struct message_queues *queues) {
-    if (queues->owed > 0 && queues->answered_last) {
-        return false;
-    }
+    vring_disarm(&queues->from_driver);
     queues->has_message = queues->has_message || vring_pop(&queues->from_driver, &queues->message);
     if (!queues->has_message) {
         return false;
@@ -141,8 +139,6 @@ bool message_queues_rest(struct message_queues *queues) {
     port->leave_critical(port->context, state);
     if (!waits) {
         more = vring_arm(from_driver);
-    } else {
-        vring_disarm(from_driver);
     }
     return more;
 }

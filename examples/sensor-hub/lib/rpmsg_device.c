@@ -69,6 +69,7 @@ void rpmsg_announce(struct rpmsg_device *device) {
     uint8_t framed[RPMSG_HEADER_BYTES + RPMSG_MAX_SENT_BYTES];
     const uint32_t framed_bytes = frame(framed, RPMSG_NAME_SERVICE_ADDRESS, announcement, sizeof announcement);
     const uint32_t state = port->enter_critical(port->context);
+    device->queues.answered_last = device->queues.answered_last || due; /* the channel before what it carries */
     const bool waits = due && !message_queues_notify(&device->queues, framed, framed_bytes);
     if (!waits) {
         device->announced = device->present;
