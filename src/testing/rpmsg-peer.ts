@@ -158,10 +158,15 @@ export class RpmsgPeer {
     return this.messages.splice(0);
   }
 
-  /** Between batches of work: as firmware sleeps until it is kicked. @returns whether something lies there already */
+  /** As firmware does before it sleeps: asks for a kick with the next message. @returns whether one lies there already */
   enableKicks(): boolean {
     this.#fromLinux.enableKicks();
-    this.#toLinux.enableKicks();
     return this.#fromLinux.hasWork();
+  }
+
+  /** After a message found no buffer: asks for a kick with the next one. @returns whether there are some already */
+  awaitBuffers(): boolean {
+    this.#toLinux.enableKicks();
+    return this.#toLinux.hasWork();
   }
 }

@@ -18,7 +18,7 @@ packages=(
   gpiod busybox-static cpio gzip
   mosquitto-clients openssl
   gcc-arm-none-eabi gcc make libc6-dev
-  linux-source-6.1 flex bison bc libelf-dev xz-utils
+  linux-source-6.1 flex bison bc libelf-dev xz-utils patch
   seabios
 )
 
@@ -192,11 +192,13 @@ prepare_mosquitto() {
 
 # Our co-processor without hardware (kernel/README.md), for the kernels whose configuration asks for it.
 driver=("$here/kernel/coprocessor_test.c" "$here/kernel/Kconfig")
+# virtio_rpmsg_bus needs its callbacks in process context, which virtio_uml does not give (kernel/README.md).
+patches=("$here/kernel/virtio-uml-rpmsg.patch")
 asks_for_driver() { grep -qx 'CONFIG_COPROCESSOR_TEST=y' "$1"; }
 
 kernel_path() { # architecture config
   local version key inputs=("$2")
-  ! asks_for_driver "$2" || inputs+=("${driver[@]}")
+  ! asks_for_driver "$2" || inputs+=("${driver[@]}" "${patches[@]}")
   version=$(dpkg-query -W -f '${Version}' linux-source-6.1)
   key=$(cat "${inputs[@]}" - <<<"$version $1" | sha256sum | cut -c1-16)
   printf '%s/kernels/%s-%s/vmlinux\n' "$cache" "$1" "$key"
@@ -218,6 +220,10 @@ unpack_source() {
   say "unpacking linux-source-6.1 (1.5 GB, deleted after the build)"
   tar -xf /usr/src/linux-source-6.1.tar.xz -C "$work" --strip-components=1
   add_driver "$work/drivers/remoteproc"
+  local patch
+  for patch in "${patches[@]}"; do
+    patch --quiet --strip=1 --directory="$work" <"$patch" >&2 || die "$patch does not fit the source of linux-source-6.1"
+  done
   source_tree=$work
 }
 
