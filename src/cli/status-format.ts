@@ -44,8 +44,8 @@ export function formatUptime(durationMs: number): string {
 
 function formatCoprocessors(coprocessors: readonly CoprocessorStatus[]): string[] {
   if (coprocessors.length === 0) return [];
-  const rows = coprocessors.map(({ name, state }) => [name, state]);
-  return table(['CO-PROCESSOR', 'STATE'], rows, [], (index) => {
+  const rows = coprocessors.map(({ name, state, restarts }) => [name, state, String(restarts)]);
+  return table(['CO-PROCESSOR', 'STATE', 'RETURNS'], rows, [2], (index) => {
     const { reason } = coprocessors[index] as CoprocessorStatus;
     return reason === undefined ? [] : wrap(`reason: ${visible(reason)}`);
   });

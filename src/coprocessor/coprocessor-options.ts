@@ -21,6 +21,8 @@ export interface CoprocessorOptions {
   /** Indices of the vdevs that will be bound: `takeOver` leaves the others alone. All unless given. */
   readonly vdevs?: readonly number[] | undefined;
   readonly onLog?: Log | undefined;
+  /** Somebody else logs why it ended or lost a device: then that is told to the debug log only. */
+  readonly isSupervised?: boolean | undefined;
   /** Where sysfs is mounted; `/sys` unless given. */
   readonly sysfsRoot?: string | undefined;
 }

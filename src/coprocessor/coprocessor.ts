@@ -49,7 +49,7 @@ export class Coprocessor {
   readonly name: string;
   readonly #options: CoprocessorOptions;
   readonly #wait = new FirmwareWait();
-  readonly #exitListeners: ((reason: string) => void)[] = [];
+  readonly #exitListeners: ((reason: string, isFailure: boolean) => void)[] = [];
   readonly #bound: RemoteprocVdev[] = [];
   /** Indices of vdevs that were reset and whose firmware may still be busy with the old queues. */
   readonly #settling = new Map<number, Promise<unknown>>();
@@ -59,7 +59,7 @@ export class Coprocessor {
   #process: FirmwareProcess | undefined;
   #running: Running | undefined;
   #bringUp: Promise<void> | undefined;
-  #ended: string | undefined;
+  #ended: { readonly reason: string; readonly isFailure: boolean } | undefined;
   #abortStart: (error: Error) => void = () => {};
   #closing: Promise<void> | undefined;
 
@@ -108,7 +108,7 @@ export class Coprocessor {
       const inherited =
         region === undefined ? undefined : { memory: region, doorbellFds: doorbell.inheritedFds };
       this.#process = await FirmwareProcess.start(exec, inherited, this.#log);
-      this.#process.onExit((reason) => this.#end('ERR_EXEC', reason));
+      this.#process.onExit((reason, isFailure) => this.#end('ERR_EXEC', reason, isFailure));
     }
     this.#throwIfClosing();
     await doorbell.open(
@@ -195,7 +195,7 @@ export class Coprocessor {
       doorbell,
       table,
       tableAddress: location.deviceAddress,
-      onFail: (reason) => this.#log('error', `vdev ${index} failed: ${reason}`),
+      onFail: (reason) => this.#log(this.#faultLevel, `vdev ${index} failed: ${reason}`),
       onClose: (wasLive) => {
         this.#bound.splice(this.#bound.indexOf(bound), 1);
         if (wasLive && this.#ended === undefined && this.#closing === undefined) this.#settle(index, vdev);
@@ -237,11 +237,21 @@ export class Coprocessor {
 
   /**
    * The listener is told once when the co-processor is gone: its process ended, its doorbell broke down, or its memory was
-   * truncated. Bound vdevs are told before. Not told of `close()`.
+   * truncated. Everything but a process that exited with code 0 is a failure. Bound vdevs are told before. Not told of `close()`.
    */
-  onExit(listener: (reason: string) => void): void {
-    if (this.#ended !== undefined) listener(this.#ended);
+  onExit(listener: (reason: string, isFailure: boolean) => void): void {
+    if (this.#ended !== undefined) listener(this.#ended.reason, this.#ended.isFailure);
     else this.#exitListeners.push(listener);
+  }
+
+  /** Kills the firmware's process, whose end is told as any other. @returns whether there is one */
+  kill(): boolean {
+    this.#process?.kill();
+    return this.#process !== undefined;
+  }
+
+  get #faultLevel(): 'debug' | 'error' {
+    return this.#options.isSupervised ? 'debug' : 'error';
   }
 
   #called(notifyId: number): void {
@@ -253,15 +263,15 @@ export class Coprocessor {
     }
   }
 
-  #end(code: 'ERR_EXEC' | 'ERR_DOORBELL' | 'ERR_MEMORY', reason: string): void {
+  #end(code: 'ERR_EXEC' | 'ERR_DOORBELL' | 'ERR_MEMORY', reason: string, isFailure = true): void {
     if (this.#ended !== undefined || this.#closing !== undefined) return;
     this.#abortStart(new CoprocessorError(code, reason));
     if (this.#running === undefined) return;
-    this.#ended = reason;
-    this.#log('error', reason);
+    this.#ended = { reason, isFailure };
+    this.#log(this.#faultLevel, reason);
     this.#wait.abort(new CoprocessorError(code, reason));
     for (const vdev of [...this.#bound]) vdev.lose(reason);
-    for (const listener of this.#exitListeners.splice(0)) listener(reason);
+    for (const listener of this.#exitListeners.splice(0)) listener(reason, isFailure);
   }
 
   #throwIfClosing(): void {

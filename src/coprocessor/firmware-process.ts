@@ -33,9 +33,9 @@ export class FirmwareProcess {
   readonly #child: ChildProcess;
   readonly #command: string;
   readonly #exited: Promise<void>;
-  #ended: string | undefined;
+  #ended: { readonly reason: string; readonly isFailure: boolean } | undefined;
   #lastLine = '';
-  #onExit: ((reason: string) => void) | undefined;
+  #onExit: ((reason: string, isFailure: boolean) => void) | undefined;
   #isClosing = false;
 
   private constructor(child: ChildProcess, command: string, log: Log) {
@@ -109,9 +109,12 @@ export class FirmwareProcess {
     return this.#child.pid;
   }
 
-  /** The listener is told once when the process ends by itself; at once when it has ended already. */
-  onExit(listener: (reason: string) => void): void {
-    if (this.#ended !== undefined) listener(this.#ended);
+  /**
+   * The listener is told once when the process ends by itself; at once when it has ended already. Any end but an exit with code
+   * 0 is a failure.
+   */
+  onExit(listener: (reason: string, isFailure: boolean) => void): void {
+    if (this.#ended !== undefined) listener(this.#ended.reason, this.#ended.isFailure);
     else this.#onExit = listener;
   }
 
@@ -120,8 +123,13 @@ export class FirmwareProcess {
     const how =
       signal === null ? `exited with code ${code}` : `was ended by ${signal} (${constants.signals[signal]})`;
     const last = this.#lastLine === '' ? '' : `; its last line: ${this.#lastLine}`;
-    this.#ended = `firmware ${this.#command} ${how}${last}`;
-    this.#onExit?.(this.#ended);
+    this.#ended = { reason: `firmware ${this.#command} ${how}${last}`, isFailure: code !== 0 };
+    this.#onExit?.(this.#ended.reason, this.#ended.isFailure);
+  }
+
+  /** Ends it at once: it does not answer any more. Its end is told as any other. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
   }
 
   /** SIGTERM, then SIGKILL when that is not enough; resolves when the process is gone. Idempotent. */

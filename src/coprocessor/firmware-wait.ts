@@ -4,8 +4,9 @@ interface Waiter {
   readonly abort: (error: Error) => void;
 }
 
-/** How often to look where no doorbell can be counted on. */
+/** How often to look where no doorbell can be counted on: at first, and, as what is not there soon may take long, in the end. */
 const RECHECK_MS = 20;
+const MAX_RECHECK_MS = 500;
 /** A peer is taken for quiet after this time without a call. */
 const QUIET_MS = 50;
 const MAX_QUIET_MS = 1000;
@@ -26,7 +27,7 @@ export class FirmwareWait {
   }
 
   /**
-   * Resolves when `isDone` says so. It is asked at once, with every call, and at the end; when `isRechecked`, also at an interval.
+   * Resolves when `isDone` says so. It is asked at once, with every call, and at the end; when `isRechecked`, also from time to time.
    * Rejects with what it throws, or at the end with `describeTimeout()`.
    */
   until(
@@ -36,10 +37,10 @@ export class FirmwareWait {
     describeTimeout: () => Error,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      let interval: NodeJS.Timeout | undefined;
+      let recheck: NodeJS.Timeout | undefined;
       let deadline: NodeJS.Timeout | undefined;
       const finish = (end: () => void): void => {
-        clearInterval(interval);
+        clearTimeout(recheck);
         clearTimeout(deadline);
         this.#waiters = this.#waiters.filter((other) => other !== waiter);
         end();
@@ -56,7 +57,12 @@ export class FirmwareWait {
       const waiter: Waiter = { look, abort: (error) => finish(() => reject(error)) };
       if (look()) return;
       this.#waiters.push(waiter);
-      if (isRechecked) interval = setInterval(look, RECHECK_MS);
+      const lookIn = (pauseMs: number): void => {
+        recheck = setTimeout(() => {
+          if (!look()) lookIn(Math.min(pauseMs * 1.25, MAX_RECHECK_MS));
+        }, pauseMs);
+      };
+      if (isRechecked) lookIn(RECHECK_MS);
       deadline = setTimeout(() => {
         if (!look()) finish(() => reject(describeTimeout()));
       }, timeoutMs);

@@ -12,7 +12,9 @@ import { CoprocessorError, describeOpenError } from './coprocessor-error.ts';
 import type { Doorbell, SocketDoorbellOptions } from './doorbell.ts';
 
 const EAGAIN = 11;
+/** Pause before the next attempt to connect: the first, and the longest. */
 const RETRY_MS = 50;
+const MAX_RETRY_MS = 500;
 const MAX_ID = 255;
 /** The peer is not there yet: it may still come. */
 const RETRIED = new Set(['ENOENT', 'ECONNREFUSED', 'EAGAIN']);
@@ -67,28 +69,30 @@ export class SocketDoorbell implements Doorbell {
     this.#listener = listener;
     this.#onLost = onLost;
     const deadline = performance.now() + this.#connectTimeoutMs;
+    let pauseMs = RETRY_MS;
     while (this.#fd < 0) {
       if (this.#closed) throw new CoprocessorError('ERR_CLOSED', `doorbell socket ${this.#path} was closed`);
       try {
         this.#fd = connectUnix(this.#path);
       } catch (error) {
         const code = String((error as NodeJS.ErrnoException).code);
-        if (!RETRIED.has(code) || performance.now() + RETRY_MS > deadline) {
+        if (!RETRIED.has(code) || performance.now() + pauseMs > deadline) {
           const waited = RETRIED.has(code) ? ` (waited ${this.#connectTimeoutMs} ms for it)` : '';
           const reason = code === 'ECONNREFUSED' ? `${this.#path}: nobody listens` : undefined;
           const why = reason ?? describeOpenError(this.#path, error);
           throw new CoprocessorError('ERR_DOORBELL', `doorbell socket ${why}${waited}`, error);
         }
-        await this.#pause();
+        await this.#pause(pauseMs);
+        pauseMs = Math.min(pauseMs * 1.25, MAX_RETRY_MS);
       }
     }
     this.#watch(POLL_READABLE);
   }
 
   /** Until the next attempt, or until close(). */
-  #pause(): Promise<void> {
+  #pause(pauseMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, RETRY_MS);
+      const timer = setTimeout(resolve, pauseMs);
       this.#wake = () => {
         clearTimeout(timer);
         resolve();

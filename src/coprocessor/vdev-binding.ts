@@ -12,6 +12,7 @@ import type { BufferMemory, VdevBuffers } from './buffer-memory.ts';
 import { CoprocessorError } from './coprocessor-error.ts';
 import type { DeviceMemory } from './device-memory.ts';
 import type { Doorbell } from './doorbell.ts';
+import { TableWatch } from './table-watch.ts';
 import { RemoteprocVdev } from './vdev.ts';
 import { describeStatus, describeVdevId, VDEV_STATUS } from './vdev-status.ts';
 import { type PlacedVring, placeVrings } from './vring-placement.ts';
@@ -95,6 +96,7 @@ export function bind(
       configSizeBytes: vdev.config.length,
       notifyId: vdev.notifyid,
       queueNotifyIds: vdev.vrings.map((vring) => vring.notifyid),
+      tableWatch: new TableWatch(memory, tableAddress, vdev),
       onFail: context.onFail,
       onClose: (wasLive) => {
         // Not when somebody else drives it by now.

@@ -3,6 +3,7 @@ import type { DriverQueue } from '../virtqueue/driver-queue.ts';
 import type { Carveout } from './carveout.ts';
 import type { DeviceMemory } from './device-memory.ts';
 import { ANY_NOTIFY_ID, type Doorbell } from './doorbell.ts';
+import type { TableWatch } from './table-watch.ts';
 import { describeStatus, VDEV_STATUS } from './vdev-status.ts';
 
 /** A virtio device of the co-processor that we drive: from the DRIVER status on until `close()`. */
@@ -54,6 +55,7 @@ export interface RemoteprocVdevParts {
   readonly notifyId: number;
   /** Of each vring. */
   readonly queueNotifyIds: readonly number[];
+  readonly tableWatch: TableWatch;
   readonly onFail: (reason: string) => void;
   /** @param wasLive the firmware may have attached its queues: it has to be given time to let go of them */
   readonly onClose: (wasLive: boolean) => void;
@@ -156,6 +158,11 @@ export class RemoteprocVdev implements BoundVdev {
     }
     if ((status & VDEV_STATUS.NEEDS_RESET) !== 0) {
       this.lose(`vdev ${this.index} needs a reset, says the co-processor: status ${describeStatus(status)}`);
+      return;
+    }
+    const changed = this.#parts.tableWatch.changed();
+    if (changed !== null) {
+      this.lose(`vdev ${this.index} was reset by the co-processor: ${changed}`);
       return;
     }
     this.#onCall();

@@ -3,12 +3,14 @@ import { configErrorAt } from '../config/line-fault.ts';
 import type { Coprocessor } from '../coprocessor/coprocessor.ts';
 import { CoprocessorError } from '../coprocessor/coprocessor-error.ts';
 import type { Log } from '../coprocessor/log.ts';
+import type { CoprocessorSupervisor } from '../coprocessor/supervisor.ts';
+import type { Chip } from '../gpio/chip.ts';
 import { ChipLines } from '../gpio/chip-lines.ts';
 import type { Line } from '../gpio/line.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import type { ChipStatus, CoprocessorStatus } from '../wire/control.ts';
 import { applySettings, unknownLine } from './apply-settings.ts';
-import { createCoprocessor, openChip } from './open-chip.ts';
+import { openCoprocessorChip, openLocalChip, superviseCoprocessor } from './open-chip.ts';
 
 /** Faults of the firmware rather than of the set-up: that chip is refused, the others are served. */
 const FIRMWARE_FAULTS = new Set([
@@ -34,8 +36,9 @@ interface OpenChip {
 /** The co-processors that run and the chips that are open. */
 export class ChipSet {
   readonly #options: ChipSetOptions;
-  readonly #coprocessors = new Map<string, Coprocessor>();
-  readonly #states = new Map<string, CoprocessorStatus>();
+  readonly #coprocessors = new Map<string, CoprocessorSupervisor<Coprocessor>>();
+  /** Why those that did not start did not. */
+  readonly #refused = new Map<string, CoprocessorStatus>();
   readonly #chips = new Map<string, OpenChip>();
   readonly #lines = new Map<string, ChipLines>();
   #closed = false;
@@ -55,7 +58,13 @@ export class ChipSet {
 
   /** Co-processors, as `status` shows them. */
   get coprocessorStatus(): CoprocessorStatus[] {
-    return [...this.#states.values()];
+    const supervised = [...this.#coprocessors.values()].map(({ name, state, reason, restarts }) => ({
+      name,
+      state,
+      restarts,
+      ...(reason === null ? {} : { reason }),
+    }));
+    return [...supervised, ...this.#refused.values()];
   }
 
   /** Chips, as `status` shows them. */
@@ -81,16 +90,15 @@ export class ChipSet {
     const vdevs = Object.values(config.chips).flatMap((chip) =>
       chip.type === 'coprocessor' && chip.coprocessor === name ? [chip.vdev] : [],
     );
-    const starting = createCoprocessor(name, config.coprocessors[name]!, vdevs, this.#options.onLog);
+    const starting = superviseCoprocessor(name, config.coprocessors[name]!, vdevs, this.#options.onLog);
     this.#coprocessors.set(name, starting);
     try {
       await starting.start();
-      this.#states.set(name, { name, state: 'running' });
-      starting.onExit((reason) => this.#states.set(name, { name, state: 'failed', reason }));
     } catch (error) {
       this.#coprocessors.delete(name);
+      // Names and numbers of lines are not known, so there is nothing to hold for it: it is not waited for.
       this.#refuse(`co-processor ${name}`, error);
-      this.#states.set(name, { name, state: 'failed', reason: (error as Error).message });
+      this.#refused.set(name, { name, state: 'failed', restarts: 0, reason: (error as Error).message });
     }
   }
 
@@ -119,21 +127,24 @@ export class ChipSet {
   async #open(name: string, config: Config): Promise<void> {
     const { onLog, poller } = this.#options;
     const chipConfig = config.chips[name]!;
-    let coprocessor: { running: Coprocessor; requestTimeoutMs: number } | undefined;
+    let chip: Chip;
     if (chipConfig.type === 'coprocessor') {
-      const running = this.#coprocessors.get(chipConfig.coprocessor);
+      const supervisor = this.#coprocessors.get(chipConfig.coprocessor);
       // It was refused, and that was said.
-      if (running === undefined) return;
+      if (supervisor === undefined) return;
       const requestTimeoutMs = config.coprocessors[chipConfig.coprocessor]?.requestTimeoutMs ?? 200;
-      coprocessor = { running, requestTimeoutMs };
-    }
-    const chip = await openChip(name, chipConfig, coprocessor, poller, onLog);
+      chip = await supervisor.open(name, (running, isReturn) =>
+        openCoprocessorChip(name, chipConfig, running, requestTimeoutMs, poller, isReturn),
+      );
+    } else chip = await openLocalChip(name, chipConfig, onLog);
     if (this.#closed) chip.close();
     this.#throwIfClosed();
     const lines = new ChipLines(chip, chipConfig.type === 'coprocessor' ? chipConfig.reads : undefined);
+    // Of a co-processor's chip its supervisor says it.
+    const isSupervised = chipConfig.type === 'coprocessor';
     lines.onAvailability((available, reason) =>
       onLog(
-        available ? 'info' : 'error',
+        isSupervised ? 'debug' : available ? 'info' : 'error',
         `chip ${name} is ${available ? 'available' : 'unavailable'}: ${reason}`,
       ),
     );
@@ -177,11 +188,16 @@ export class ChipSet {
     this.#chips.delete(name);
   }
 
+  /** What keeps a co-processor alive; undefined for one that is not configured or did not start. */
+  coprocessor(name: string): CoprocessorSupervisor<Coprocessor> | undefined {
+    return this.#coprocessors.get(name);
+  }
+
   /** Ends a co-processor whose chips are closed. */
   async stop(name: string): Promise<void> {
     const stopping = this.#coprocessors.get(name);
     this.#coprocessors.delete(name);
-    this.#states.delete(name);
+    this.#refused.delete(name);
     await stopping?.close();
   }
 

@@ -2,6 +2,8 @@ import type { ChipConfig, CoprocessorConfig } from '../config/config.ts';
 import { Coprocessor } from '../coprocessor/coprocessor.ts';
 import { VirtioGpioChip, WANTED_FEATURES } from '../coprocessor/dialects/virtio-gpio.ts';
 import type { Log } from '../coprocessor/log.ts';
+import type { CoprocessorChip } from '../coprocessor/supervised-chip.ts';
+import { CoprocessorSupervisor } from '../coprocessor/supervisor.ts';
 import type { Chip } from '../gpio/chip.ts';
 import { GpiochipChip } from '../gpiochip/gpiochip.ts';
 import { GpiochipError } from '../gpiochip/gpiochip-error.ts';
@@ -9,25 +11,28 @@ import { SimulatedChip } from '../testing/simulated-chip.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import { VIRTIO_ID_GPIO } from '../wire/virtio-gpio.ts';
 
-/** A co-processor as configured, not started yet. */
-export function createCoprocessor(
+/** A co-processor as configured, and what starts it again; not started yet. */
+export function superviseCoprocessor(
   name: string,
   config: CoprocessorConfig,
   vdevs: readonly number[],
   onLog: Log,
-): Coprocessor {
-  const { memory, resourceTable, doorbell, exec, startTimeoutMs, takeOver } = config;
-  return new Coprocessor({
-    name,
-    memory,
-    resourceTable,
-    doorbell,
-    exec,
-    startTimeoutMs,
-    takeOver,
-    vdevs,
-    onLog,
-  });
+): CoprocessorSupervisor<Coprocessor> {
+  const { memory, resourceTable, doorbell, exec, startTimeoutMs, takeOver, restart } = config;
+  const create = (): Coprocessor =>
+    new Coprocessor({
+      name,
+      memory,
+      resourceTable,
+      doorbell,
+      exec,
+      startTimeoutMs,
+      takeOver,
+      vdevs,
+      onLog,
+      isSupervised: true,
+    });
+  return new CoprocessorSupervisor({ name, create, hasProcess: exec !== undefined, restart, onLog });
 }
 
 /** Names the chip in what is wrong with its device. */
@@ -40,22 +45,30 @@ function openGpiochip(name: string, path: string, onLog: Log): Chip {
   }
 }
 
-/** Opens a chip as configured; `coprocessor` is the one that it names. */
-export async function openChip(
+/** Opens a chip that is of no co-processor, as configured. */
+export async function openLocalChip(
   name: string,
-  config: ChipConfig,
-  coprocessor: { readonly running: Coprocessor; readonly requestTimeoutMs: number } | undefined,
-  poller: Poller,
+  config: Exclude<ChipConfig, { readonly type: 'coprocessor' }>,
   onLog: Log,
 ): Promise<Chip> {
   if (config.type === 'sim') return new SimulatedChip(name, config.lines);
-  if (config.type === 'gpiochip') return openGpiochip(name, config.path, onLog);
-  if (coprocessor === undefined)
-    throw new Error(`chip ${name}: co-processor ${config.coprocessor} does not run`);
-  const { running, requestTimeoutMs } = coprocessor;
-  const vdev = running.bindVdev(config.vdev, VIRTIO_ID_GPIO, WANTED_FEATURES);
+  return openGpiochip(name, config.path, onLog);
+}
+
+/** Opens a chip of a co-processor that runs, as configured; also again, when it was lost. */
+export async function openCoprocessorChip(
+  name: string,
+  { vdev: index }: Extract<ChipConfig, { readonly type: 'coprocessor' }>,
+  running: Coprocessor,
+  requestTimeoutMs: number,
+  poller: Poller,
+  isReturn: boolean,
+): Promise<CoprocessorChip> {
+  // The firmware may still be busy with the queues of before.
+  await running.resetVdev(index);
+  const vdev = running.bindVdev(index, VIRTIO_ID_GPIO, WANTED_FEATURES);
   try {
-    return await VirtioGpioChip.open(vdev, { name, where: running.name, poller, requestTimeoutMs });
+    return await VirtioGpioChip.open(vdev, { name, where: running.name, poller, requestTimeoutMs, isReturn });
   } catch (error) {
     vdev.fail(error instanceof Error ? error.message : String(error));
     vdev.close();

@@ -114,8 +114,14 @@ export interface MqttStatus {
 
 export interface CoprocessorStatus {
   readonly name: string;
-  readonly state: 'running' | 'stopped' | 'failed';
-  /** Why it does not run. */
+  /**
+   * `restarting`: it is gone and is being brought back or waited for; `stopped`: by request, or it exited with code 0; `failed`:
+   * it is gone for good.
+   */
+  readonly state: 'running' | 'restarting' | 'stopped' | 'failed';
+  /** How often it came back. */
+  readonly restarts: number;
+  /** Why it does not run, or why a chip of it stays away. */
   readonly reason?: string;
 }
 

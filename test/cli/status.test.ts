@@ -9,8 +9,8 @@ const STATUS: ServiceStatus = {
   startedAtMs: 1_000_000,
   configFile: '/etc/rproc-gpio.yaml',
   coprocessors: [
-    { name: 'hub', state: 'running' },
-    { name: 'spare', state: 'failed', reason: 'its firmware ended with exit code 3' },
+    { name: 'hub', state: 'running', restarts: 3 },
+    { name: 'spare', state: 'failed', restarts: 0, reason: 'its firmware ended with exit code 3' },
   ],
   chips: [
     {

@@ -92,6 +92,7 @@ describe('parseConfig', () => {
       },
       startTimeoutMs: 5000,
       requestTimeoutMs: 200,
+      restart: 'on-failure',
       takeOver: false,
     });
     expect(config.coprocessors.board).toEqual({
@@ -107,6 +108,7 @@ describe('parseConfig', () => {
       },
       startTimeoutMs: 1,
       requestTimeoutMs: 450,
+      restart: 'on-failure',
       takeOver: true,
     });
     expect(config.coprocessors.slow?.doorbell).toEqual({ type: 'poll', intervalMs: 10 });

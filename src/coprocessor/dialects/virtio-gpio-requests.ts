@@ -8,6 +8,7 @@ import {
 import type { MemoryWindow } from '../../virtqueue/address-space.ts';
 import type { DriverQueue } from '../../virtqueue/driver-queue.ts';
 import { REQUEST_SIZE, RESPONSE_SIZE, STATUS_OK } from '../../wire/virtio-gpio.ts';
+import type { AnswerWatch } from '../answer-watch.ts';
 import type { BoundVdev } from '../vdev.ts';
 
 /** Bytes of a slot: a request, then its response, aligned for 32-bit elements. */
@@ -52,6 +53,10 @@ export class VirtioGpioRequests {
   /** Lines that wait for a slot, each once. */
   readonly #starved: number[] = [];
   readonly #isStarved: Uint8Array;
+  /** Requests were put into the queue since this was last set to false. */
+  hasUnsent = false;
+  readonly #watch: AnswerWatch;
+  readonly #onSilent: () => void;
   #pool: Request | null = null;
   #open = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -64,10 +69,14 @@ export class VirtioGpioRequests {
     lineCount: number,
     timeoutMs: number,
     afterExpiry: () => void,
+    watch: AnswerWatch,
+    onSilent: () => void,
   ) {
     this.#queue = queue;
     this.#timeoutMs = timeoutMs;
     this.#afterExpiry = afterExpiry;
+    this.#watch = watch;
+    this.#onSilent = onSilent;
     const slots = Math.max(1, Math.min(queue.size >> 1, MAX_SLOTS));
     this.#address = vdev.buffers.allocate(slots * SLOT_SIZE, SLOT_SIZE, 'request buffers');
     this.#window = vdev.memory.require('request buffers', this.#address, slots * SLOT_SIZE, 8);
@@ -156,6 +165,7 @@ export class VirtioGpioRequests {
     this.#slotOfHead[head] = slot;
     this.#requestOfSlot[slot] = request;
     this.#underWay[line] = 1;
+    this.hasUnsent = true;
     return true;
   }
 
@@ -182,6 +192,7 @@ export class VirtioGpioRequests {
   #returned(slot: number, result: number, value: number): void {
     const request = this.#requestOfSlot[slot] as Request;
     const { line, done, token } = request;
+    this.#watch.answered();
     this.#requestOfSlot[slot] = null;
     this.#freeSlots.push(slot);
     this.#underWay[line] = 0;
@@ -229,7 +240,9 @@ export class VirtioGpioRequests {
       this.#timer = setTimeout(this.#onTimer, Math.ceil(earliest - now));
     this.timeouts += expired.length;
     for (const { done, token } of expired) done.complete(token, RESULT_TIMEOUT, 0);
-    if (expired.length > 0) this.#afterExpiry();
+    if (expired.length === 0) return;
+    this.#afterExpiry();
+    if (this.#watch.timedOut(expired.length, now)) this.#onSilent();
   }
 
   /** Answers everything that waits with RESULT_UNAVAILABLE; the queue is not used any more. */

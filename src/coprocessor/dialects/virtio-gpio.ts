@@ -1,5 +1,4 @@
 import {
-  type Chip,
   type ChipListener,
   type Completion,
   DIRECTION_NONE,
@@ -23,12 +22,16 @@ import {
   MSG_SET_VALUE,
   REQUEST_QUEUE,
   REQUEST_SIZE,
+  RESPONSE_SIZE,
   STATUS_OK,
   VIRTIO_GPIO_F_IRQ,
 } from '../../wire/virtio-gpio.ts';
 import { FEATURE_EVENT_IDX } from '../../wire/vring.ts';
+import { AnswerWatch } from '../answer-watch.ts';
 import { CoprocessorError } from '../coprocessor-error.ts';
+import type { CoprocessorChip } from '../supervised-chip.ts';
 import type { BoundVdev } from '../vdev.ts';
+import { describeStatus, VDEV_STATUS } from '../vdev-status.ts';
 import { type EventSource, PlainEvents, StreamedEvents } from './virtio-gpio-events.ts';
 import { VirtioGpioRequests } from './virtio-gpio-requests.ts';
 
@@ -47,10 +50,12 @@ export interface VirtioGpioChipOptions {
   readonly poller: Poller;
   /** After this time without an answer a request is answered with RESULT_TIMEOUT. */
   readonly requestTimeoutMs: number;
+  /** The co-processor was lost before: it has to answer something before the chip is taken for available. */
+  readonly isReturn?: boolean;
 }
 
 /** A chip behind a virtio-gpio device of a co-processor, which we drive (virtio 1.2, section 5.18). */
-export class VirtioGpioChip implements Chip, Pollable {
+export class VirtioGpioChip implements CoprocessorChip, Pollable {
   readonly name: string;
   readonly label: string;
   readonly lineCount: number;
@@ -68,6 +73,10 @@ export class VirtioGpioChip implements Chip, Pollable {
   readonly #irqCompletion: IrqTypeCompletion;
   #listener: ChipListener | null = null;
   #polling = false;
+  readonly #watch: AnswerWatch;
+  /** It went away because nothing was answered, and nothing has been since. */
+  #isSilent = false;
+  #onAnswering: (() => void) | null = null;
   readonly #sink = (edge: Edge): void => this.#listener?.edge(edge);
 
   /**
@@ -104,6 +113,7 @@ export class VirtioGpioChip implements Chip, Pollable {
       );
     }
     const chip = new NamelessChip(vdev, options, lineCount);
+    if (namesSize === 0 && options.isReturn) await chip.probe();
     const names = namesSize === 0 ? new Array<string>(lineCount).fill('') : await chip.readNames(namesSize);
     return new VirtioGpioChip(vdev, options, names, chip);
   }
@@ -125,15 +135,21 @@ export class VirtioGpioChip implements Chip, Pollable {
     this.streamsLevels = started.events instanceof StreamedEvents;
     this.label = `virtio-gpio${this.streamsLevels ? '+stream' : ''} on ${options.where}`;
     this.#irqCompletion = new IrqTypeCompletion(this.#events);
+    this.#watch = new AnswerWatch(options.requestTimeoutMs);
     this.#requests = new VirtioGpioRequests(
       vdev,
       started.requestQueue,
       this.lineCount,
       options.requestTimeoutMs,
       () => this.flush(),
+      this.#watch,
+      () => this.#silent(),
     );
-    vdev.onCall(() => this.#poller.wake(this));
-    vdev.onLost((reason) => this.#lost(reason));
+    vdev.onCall(() => this.#called());
+    vdev.onLost((reason) => {
+      this.#lost(reason);
+      this.#answering();
+    });
   }
 
   /** Counters for people and tests. */
@@ -188,8 +204,49 @@ export class VirtioGpioChip implements Chip, Pollable {
 
   flush(): void {
     if (!this.available) return;
-    if (this.#requestQueue.publish()) this.#vdev.kick(REQUEST_QUEUE);
+    if (this.#requests.hasUnsent) this.#send();
     if (this.#requests.waiting && !this.#polling) this.#poller.request(this);
+  }
+
+  /** Makes requests visible; not to a device that has been reset meanwhile, and has not said so. */
+  #send(): void {
+    this.#requests.hasUnsent = false;
+    this.look();
+    if (this.available && this.#requestQueue.publish()) this.#vdev.kick(REQUEST_QUEUE);
+  }
+
+  look(): void {
+    const status = this.#vdev.readStatus();
+    if ((status & VDEV_STATUS.DRIVER_OK) !== 0) return;
+    this.#lost(
+      `vdev ${this.#vdev.index} was reset by the co-processor: its status is ${describeStatus(status)}`,
+    );
+    this.#answering();
+  }
+
+  #called(): void {
+    if (this.available) this.#poller.wake(this);
+    else if (this.#isSilent && this.#requestQueue.hasUsed()) this.#answering();
+  }
+
+  /** It hangs. The queue stays as it is: what is answered late goes there, and tells that it does not hang any more. */
+  #silent(): void {
+    this.#isSilent = true;
+    this.#lost(`vdev ${this.#vdev.index} ${this.#watch.text}`);
+    this.#requestQueue.enableCalls();
+    if (this.#requestQueue.hasUsed()) this.#answering();
+  }
+
+  onAnswering(listener: () => void): boolean {
+    if (this.#isSilent) this.#onAnswering = listener;
+    return this.#isSilent;
+  }
+
+  #answering(): void {
+    const listener = this.#onAnswering;
+    this.#isSilent = false;
+    this.#onAnswering = null;
+    listener?.();
   }
 
   poll(): boolean {
@@ -203,7 +260,7 @@ export class VirtioGpioChip implements Chip, Pollable {
       if (eventQueue.publish()) this.#vdev.kick(EVENT_QUEUE);
     }
     this.#polling = false;
-    if (this.#requestQueue.publish()) this.#vdev.kick(REQUEST_QUEUE);
+    if (this.#requests.hasUnsent) this.#send();
     const broken = this.#requestQueue.broken ?? eventQueue?.broken ?? null;
     if (broken !== null) {
       this.#vdev.fail(broken);
@@ -236,6 +293,7 @@ export class VirtioGpioChip implements Chip, Pollable {
   close(): void {
     // Nobody needs to be told of what they asked for.
     this.#listener = null;
+    this.#onAnswering = null;
     this.#lost('closed');
     this.#vdev.close();
   }
@@ -269,12 +327,22 @@ class NamelessChip {
   }
 
   async readNames(namesSize: number): Promise<string[]> {
+    return decodeNames(await this.#ask(MSG_GET_LINE_NAMES, 'GET_LINE_NAMES', namesSize), this.#lineCount);
+  }
+
+  /** Asks something harmless: whether anybody is there. */
+  async probe(): Promise<void> {
+    await this.#ask(MSG_GET_DIRECTION, 'GET_DIRECTION', RESPONSE_SIZE - 1);
+  }
+
+  /** The first request, of line 0: everything of it is waited for. @param valueBytes of the answer, after its status */
+  async #ask(type: number, name: string, valueBytes: number): Promise<Uint8Array> {
     const vdev = this.#vdev;
-    const answerBytes = 1 + namesSize;
-    const address = vdev.buffers.allocate(REQUEST_SIZE + answerBytes, 16, 'line names');
-    const window = vdev.memory.require('line names', address, REQUEST_SIZE + answerBytes, 8);
+    const answerBytes = 1 + valueBytes;
+    const address = vdev.buffers.allocate(REQUEST_SIZE + answerBytes, 16, 'first request');
+    const window = vdev.memory.require('first request', address, REQUEST_SIZE + answerBytes, 8);
     const at = vdev.memory.offset;
-    window.u32[at >>> 2] = MSG_GET_LINE_NAMES;
+    window.u32[at >>> 2] = type;
     window.u32[(at >>> 2) + 1] = 0;
     window.u8[at + REQUEST_SIZE] = 0xff;
     this.requestQueue.add(address, REQUEST_SIZE, address + REQUEST_SIZE, answerBytes);
@@ -286,7 +354,7 @@ class NamelessChip {
       const timer = setTimeout(
         () =>
           failed(
-            `no answer to GET_LINE_NAMES within ${this.#options.requestTimeoutMs * 5} ms; is the firmware running, and the doorbell configured as it expects?`,
+            `no answer to ${name} within ${this.#options.requestTimeoutMs * 5} ms; is the firmware running, and the doorbell configured as it expects?`,
           ),
         this.#options.requestTimeoutMs * 5,
       );
@@ -297,7 +365,7 @@ class NamelessChip {
         }
         if (this.requestQueue.usedBytes !== answerBytes || window.u8[at + REQUEST_SIZE] !== STATUS_OK) {
           return failed(
-            `GET_LINE_NAMES was refused (status ${window.u8[at + REQUEST_SIZE]}, ${this.requestQueue.usedBytes} bytes, expected ${answerBytes})`,
+            `${name} was refused (status ${window.u8[at + REQUEST_SIZE]}, ${this.requestQueue.usedBytes} bytes, expected ${answerBytes})`,
           );
         }
         clearTimeout(timer);
@@ -308,9 +376,9 @@ class NamelessChip {
       if (this.requestQueue.publish()) vdev.kick(REQUEST_QUEUE);
       look();
     });
-    const block = new Uint8Array(namesSize);
-    for (let i = 0; i < namesSize; i++) block[i] = window.u8[at + REQUEST_SIZE + 1 + i] as number;
-    return decodeNames(block, this.#lineCount);
+    const block = new Uint8Array(valueBytes);
+    for (let i = 0; i < valueBytes; i++) block[i] = window.u8[at + REQUEST_SIZE + 1 + i] as number;
+    return block;
   }
 }
 

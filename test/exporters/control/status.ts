@@ -6,7 +6,7 @@ export const STATUS: ServiceStatus = {
   pid: 7,
   startedAtMs: 1000,
   configFile: '/etc/rproc-gpio.yaml',
-  coprocessors: [{ name: 'hub', state: 'running' }],
+  coprocessors: [{ name: 'hub', state: 'running', restarts: 0 }],
   chips: [
     {
       name: 'hub',
