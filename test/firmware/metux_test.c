@@ -109,6 +109,28 @@ static void levels_of_inputs_come_unasked(void) {
     message_close(&fixture);
 }
 
+static bool drive_and_interrupt(void *context, uint16_t line, uint8_t direction, uint8_t level) {
+    (void)context;
+    (void)direction;
+    hub_line_changed(&fixture.hub, line, level);
+    return level == 1;
+}
+
+static void what_the_device_drives_itself_is_no_news(void) {
+    open_metux(8);
+    fixture.base.port.set_direction = drive_and_interrupt;
+    SEND(&fixture, MESSAGE(3, 2, 1));
+    EXPECT(&fixture, REPLY(3, 2, 0));
+    EXPECT_NOTHING(&fixture);
+    CHECK_EQUAL(fixture.base.line[2].edges, 0);
+    SEND(&fixture, MESSAGE(3, 4, 0)); /* refused: an input as before */
+    EXPECT(&fixture, ERROR_REPLY(3, 4, 5));
+    CHECK_EQUAL(fixture.base.line[4].edges, 3);
+    message_edge(&fixture, 4, 1);
+    EXPECT(&fixture, LEVEL(4, 1));
+    message_close(&fixture);
+}
+
 static void a_reset_silences_the_lines(void) {
     open_metux(8);
     fixture.hub.type->reset(fixture.hub.state);
@@ -323,6 +345,7 @@ void metux_tests(void) {
     RUN(what_is_no_request_gets_no_reply);
     RUN(the_reply_bits_of_2020);
     RUN(levels_of_inputs_come_unasked);
+    RUN(what_the_device_drives_itself_is_no_news);
     RUN(a_reset_silences_the_lines);
     RUN(the_newest_level_of_each_line_waits);
     RUN(one_buffer_serves_replies_and_levels_in_turn);

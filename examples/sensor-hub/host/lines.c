@@ -122,6 +122,13 @@ void lines_write(struct lines *lines, uint16_t line, uint8_t level) {
     settle_loop(lines, line);
 }
 
+void lines_idle(struct lines *lines) {
+    for (uint16_t i = 0; i < lines->count; i++) {
+        lines->line[i].edges = 0;
+        lines_set_direction(lines, i, VIRTIO_GPIO_DIRECTION_NONE, 0);
+    }
+}
+
 void lines_hold_interrupts(struct lines *lines, bool held) {
     lines->interrupts_held = held;
     for (uint16_t i = 0; i < lines->count; i++) {

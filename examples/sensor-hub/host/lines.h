@@ -47,6 +47,9 @@ void lines_drive(struct lines *lines, uint16_t line, uint8_t level);
 void lines_set_direction(struct lines *lines, uint16_t line, uint8_t direction, uint8_t level);
 void lines_write(struct lines *lines, uint16_t line, uint8_t level);
 
+/* All lines as at the start of the firmware: directions none. Levels from outside stay. */
+void lines_idle(struct lines *lines);
+
 /* Edges that came while interrupts were held are reported when that ends. The caller flushes events. */
 void lines_hold_interrupts(struct lines *lines, bool held);
 

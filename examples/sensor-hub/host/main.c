@@ -33,6 +33,7 @@ struct sensor_hub {
     struct hub_memory memory;
     struct remoteproc_vdev vdev;
     struct trace trace;
+    const struct options *options;
     int kick_fd;
     int call_fd;
 };
@@ -140,8 +141,41 @@ static bool parse_options(struct options *options, int argc, char **argv) {
     return true;
 }
 
+/* Table and vdev as they are before the driver knows them; published by the caller. */
+static void lay_out(struct sensor_hub *hub) {
+    struct host_hub *host = &hub->host;
+    struct dialect_vdev vdev;
+    dialect_describe(&hub->options->dialect, &host->dialect, hub->options->lines, host->lines.names,
+                     host->lines.names_bytes, HUB_MEMORY_CONFIG_BYTES, &vdev);
+    hub_memory_fill(&hub->memory, &vdev, hub->options->fixed_vrings);
+    remoteproc_vdev_init(&hub->vdev, &hub->memory.table->vdev, &host->port, &host->dialect.device);
+}
+
+static void publish(struct sensor_hub *hub) {
+    hub_memory_publish(&hub->memory);
+    port_ring_doorbell(hub, RESOURCE_NOTIFY_ID_VDEV);
+}
+
+/* What a watchdog's reset leaves behind: nothing but the levels from outside, and a table as in the image. */
+static void restart(void *context) {
+    struct sensor_hub *hub = context;
+    struct host_hub *host = &hub->host;
+    host->dialect.device.type->reset(host->dialect.device.state);
+    dialect_close(&host->dialect);
+    if (!dialect_open(&host->dialect, &hub->options->dialect, &host->port, hub->options->lines, host->lines.names,
+                      host->lines.names_bytes)) {
+        fprintf(stderr, "sensor-hub: out of memory\n");
+        abort();
+    }
+    lines_idle(&host->lines);
+    lay_out(hub);
+    trace_line(&hub->trace, "sensor-hub: started over");
+    publish(hub);
+}
+
 static bool start(struct sensor_hub *hub, const struct options *options) {
     struct host_hub *host = &hub->host;
+    hub->options = options;
     hub->kick_fd = options->kick_fd;
     hub->call_fd = options->call_fd;
     if (!host_hub_open(host, "sensor-hub", &options->dialect, options->lines, true, port_translate,
@@ -149,11 +183,7 @@ static bool start(struct sensor_hub *hub, const struct options *options) {
         !hub_memory_map(&hub->memory, options->memory_fd, options->device_address)) {
         return false;
     }
-    struct dialect_vdev vdev;
-    dialect_describe(&options->dialect, &host->dialect, options->lines, host->lines.names, host->lines.names_bytes,
-                     HUB_MEMORY_CONFIG_BYTES, &vdev);
-    hub_memory_fill(&hub->memory, &vdev, options->fixed_vrings);
-    remoteproc_vdev_init(&hub->vdev, &hub->memory.table->vdev, &host->port, &host->dialect.device);
+    lay_out(hub);
     uint32_t trace_bytes;
     volatile char *trace_text = hub_memory_trace(&hub->memory, &trace_bytes);
     trace_init(&hub->trace, trace_text, trace_bytes);
@@ -161,8 +191,9 @@ static bool start(struct sensor_hub *hub, const struct options *options) {
     if (!pins_open(&host->pins, options->pins, &host->lines)) {
         return false;
     }
-    hub_memory_publish(&hub->memory);
-    port_ring_doorbell(hub, RESOURCE_NOTIFY_ID_VDEV);
+    host->pins.restart = restart;
+    host->pins.restart_context = hub;
+    publish(hub);
     return true;
 }
 

@@ -231,6 +231,17 @@ static void hang(struct pins_server *server, struct pins_client *client, bool hu
     put(client, "ok\n");
 }
 
+static void command_reset(struct pins_server *server, struct pins_client *client) {
+    if (server->restart == NULL) {
+        put(client, "error: this program cannot start over\n");
+        return;
+    }
+    server->hung = false;
+    server->restart(server->restart_context);
+    lines_hold_interrupts(server->lines, false);
+    put(client, "ok\n");
+}
+
 /* Commands that name a line. */
 static void line_command(struct pins_server *server, struct pins_client *client, char *const *word, int words) {
     const int found = lines_find(server->lines, word[1]);
@@ -274,11 +285,13 @@ static void command(struct pins_server *server, struct pins_client *client, char
         command_stats(server, client);
     } else if (words == 1 && (strcmp(name, "hang") == 0 || strcmp(name, "resume") == 0)) {
         hang(server, client, name[0] == 'h');
+    } else if (words == 1 && strcmp(name, "reset") == 0) {
+        command_reset(server, client);
     } else if (words == 1 && strcmp(name, "crash") == 0) {
         abort();
     } else {
         put(client, "error: want set NAME 0|1, get NAME, watch NAME|*, list, burst NAME COUNT [PERIOD_US], "
-                    "stats, hang, resume or crash\n");
+                    "stats, hang, resume, reset or crash\n");
     }
 }
 

@@ -32,12 +32,15 @@ struct pins_server {
     const char *path;
     struct lines *lines;
     bool hung;
+    /* Starts the firmware over, as a watchdog does; NULL: this program cannot. */
+    void (*restart)(void *context);
+    void *restart_context;
     struct pins_client clients[PINS_MAX_CLIENTS];
 };
 
 #define PINS_MAX_POLLS (1 + PINS_MAX_CLIENTS)
 
-/* Replaces a socket that nobody listens on any more. On failure prints why and returns false. */
+/* Replaces a socket that nobody listens on any more; `restart` is set afterwards. On failure prints why and returns false. */
 bool pins_open(struct pins_server *server, const char *path, struct lines *lines);
 void pins_close(struct pins_server *server);
 /* Fills PINS_MAX_POLLS entries. */

@@ -160,23 +160,35 @@ static void flush_events(void *state) {
 
 /* ---- requests ---- */
 
+/* A line is listened to unless it is an output. */
+static void become(struct metux_gpio *device, uint16_t line, uint8_t direction) {
+    const struct hub_port *port = device->queues.port;
+    const uint32_t before = port->enter_critical(port->context);
+    const bool was_output = is_output(device, line);
+    device->lines[line].direction = direction;
+    if (was_output != is_output(device, line)) {
+        enable_edges(device, line, was_output);
+        forget_owed(device, line);
+    }
+    port->leave_critical(port->context, before);
+}
+
 static int32_t set_direction(struct metux_gpio *device, const struct message *message) {
     const struct hub_port *port = device->queues.port;
     const bool out = message->type == METUX_GPIO_DIRECTION_OUTPUT;
     const uint8_t direction = out ? VIRTIO_GPIO_DIRECTION_OUT : VIRTIO_GPIO_DIRECTION_IN;
+    const uint8_t former = device->lines[message->line].direction;
     if (out && message->value > 1) {
         return ERROR_EINVAL;
     }
+    if (out) {
+        become(device, message->line, direction); /* first: what we drive ourselves is no news */
+    }
     if (!port->set_direction(port->context, message->line, direction, out ? (uint8_t)message->value : 0)) {
+        become(device, message->line, former);
         return ERROR_EIO;
     }
-    const uint32_t before = port->enter_critical(port->context);
-    if (out != is_output(device, message->line)) {
-        enable_edges(device, message->line, !out);
-        forget_owed(device, message->line);
-    }
-    device->lines[message->line].direction = direction;
-    port->leave_critical(port->context, before);
+    become(device, message->line, direction);
     return 0;
 }
 
