@@ -91,6 +91,7 @@ export const COMMAND_WORDS: Readonly<Record<string, CommandWords>> = {
   },
   status: { options: CLIENT, argument: 'none' },
   reload: { options: CLIENT, argument: 'none' },
+  coprocessor: { options: CLIENT, argument: ['start', 'stop', 'restart'] },
   completion: { options: [HELP], argument: ['bash', 'zsh'] },
 };
 

@@ -34,6 +34,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   mon: { summary: 'print level changes as they come', load: () => import('./mon.ts') },
   status: { summary: 'show co-processors, guests, MQTT and owners', load: () => import('./status.ts') },
   reload: { summary: 'apply the changed configuration file', load: () => import('./reload.ts') },
+  coprocessor: { summary: 'start, stop or restart one', load: () => import('./coprocessor.ts') },
   completion: { summary: "print a shell's completion script", load: () => import('./completion.ts') },
 };
 

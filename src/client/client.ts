@@ -1,5 +1,7 @@
 import type {
   ChipInfo,
+  CoprocessorAction,
+  CoprocessorStatus,
   LineInfo,
   LineOutcome,
   ParamsOf,
@@ -100,6 +102,14 @@ export class Client {
   }
 
   /** Has the service apply its changed configuration. @throws ControlError with what is wrong in it */
+  /**
+   * Starts, stops or restarts a co-processor.
+   * @throws ControlError ERR_COPROCESSOR when there is none of that name, or it cannot be done
+   */
+  coprocessor(name: string, action: CoprocessorAction): Promise<CoprocessorStatus> {
+    return this.#connection.call('coprocessor', { name, action });
+  }
+
   reload(): Promise<ReloadReport> {
     return this.#connection.call('reload', {});
   }

@@ -21,7 +21,9 @@ export type CoprocessorErrorCode =
   /** The kernel's remoteproc is not there, or cannot be started, stopped or set. */
   | 'ERR_REMOTEPROC'
   /** It was closed while it was starting. */
-  | 'ERR_CLOSED';
+  | 'ERR_CLOSED'
+  /** No co-processor has that name. */
+  | 'ERR_COPROCESSOR';
 
 /** The error of everything in `coprocessor/`. */
 export class CoprocessorError extends Error {

@@ -7,7 +7,7 @@ import { assignSegments } from '../exporters/mqtt/topic-names.ts';
 import type { ChipLines } from '../gpio/chip-lines.ts';
 import { selectLines } from '../gpio/line-selection.ts';
 import { Poller } from '../virtqueue/poller.ts';
-import type { ReloadReport, ServiceStatus } from '../wire/control.ts';
+import type { CoprocessorAction, CoprocessorStatus, ReloadReport, ServiceStatus } from '../wire/control.ts';
 import { ChipSet } from './chip-set.ts';
 import { GuestExports } from './guest-exports.ts';
 import { LineLog } from './line-log.ts';
@@ -151,6 +151,7 @@ export class Service {
       chips: () => this.#chipSet.all,
       status: () => this.status,
       reload: () => this.reload(),
+      coprocessor: (name, action) => this.controlCoprocessor(name, action),
       onLog,
     });
     try {
@@ -216,6 +217,24 @@ export class Service {
     // One after the other; the next one does not care how this one ended.
     this.#reloading = reloaded.catch(() => {});
     return reloaded;
+  }
+
+  /**
+   * Starts, stops or restarts a co-processor; resolves when it is done.
+   * @throws CoprocessorError when there is none of that name, or it cannot be done
+   */
+  async controlCoprocessor(name: string, action: CoprocessorAction): Promise<CoprocessorStatus> {
+    this.#throwIfClosing();
+    const supervisor = this.#chipSet.coprocessor(name);
+    if (supervisor === undefined) {
+      const names = this.#chipSet.coprocessorStatus.map((each) => each.name);
+      const text = `no co-processor is named '${name}'; there ${names.length === 0 ? 'are none' : `is ${names.join(', ')}`}`;
+      throw new CoprocessorError('ERR_COPROCESSOR', text);
+    }
+    if (action === 'stop') await supervisor.stop();
+    else if (action === 'start') await supervisor.startAgain();
+    else await supervisor.restart();
+    return this.#chipSet.coprocessorStatus.find((each) => each.name === name)!;
   }
 
   async #reload(): Promise<ReloadReport> {

@@ -44,6 +44,7 @@ function isName(value: unknown): boolean {
 const reference: Check = (value) =>
   isName(value) ? null : wrong(value, 'a line: NAME, CHIP/NAME or CHIP/#OFFSET');
 const chipName: Check = (value) => (isName(value) ? null : wrong(value, 'the name of a chip'));
+const coprocessorName: Check = (value) => (isName(value) ? null : wrong(value, 'the name of a co-processor'));
 const references = list(reference, 'lines', 1, MAX_REQUEST_LINES);
 const level = oneOf(0, 1);
 
@@ -81,6 +82,7 @@ const PARAMS: Readonly<Record<ControlMethod, Check>> = {
   unwatch: params({ subscription: anyCount }),
   status: params({}),
   reload: params({}),
+  coprocessor: params({ name: coprocessorName, action: oneOf('start', 'stop', 'restart') }),
 };
 
 /** All methods, in the order of the documentation. */

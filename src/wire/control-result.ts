@@ -113,6 +113,7 @@ const RESULTS: Readonly<Record<ControlMethod, Check>> = {
   unwatch: fields({}),
   status: fields(STATUS, { control: orNull(checkControl) }),
   reload: fields({ changed: list(text, 'changes'), unchanged: flag }),
+  coprocessor: checkCoprocessor,
 };
 
 /** Checks a result. Never throws. Keys that a later version may add are let through. */

@@ -233,6 +233,11 @@ export interface ControlMethods {
   readonly unwatch: { params: { readonly subscription: number }; result: Record<never, never> };
   readonly status: { params: Record<never, never>; result: ServiceStatus };
   readonly reload: { params: Record<never, never>; result: ReloadReport };
+  /** Answered when it is done: with `start` and `restart`, when the firmware runs and its chips are back. */
+  readonly coprocessor: {
+    params: { readonly name: string; readonly action: CoprocessorAction };
+    result: CoprocessorStatus;
+  };
 }
 
 export type ControlMethod = keyof ControlMethods;
@@ -243,6 +248,9 @@ export type ResultOf<M extends ControlMethod> = ControlMethods[M]['result'];
 export type ControlRequest = {
   [M in ControlMethod]: { readonly id: number; readonly method: M; readonly params: ParamsOf<M> };
 }[ControlMethod];
+
+/** What can be done with a co-processor. */
+export type CoprocessorAction = 'start' | 'stop' | 'restart';
 
 /** Why a request, or the connection, failed. */
 export interface ControlFailure {

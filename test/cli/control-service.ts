@@ -43,6 +43,7 @@ export class ControlService {
       chips: () => this.chips,
       status: () => this.status,
       reload: () => this.reload(),
+      coprocessor: (name) => Promise.resolve({ name, state: 'running', restarts: 1 }),
       onLog: () => {},
     });
   }

@@ -94,9 +94,9 @@ describe('status', () => {
     expect(text).toBe(`rproc-gpio 0.1.0, process 1234, up 2 h 5 min
 configuration: /etc/rproc-gpio.yaml
 
-CO-PROCESSOR  STATE
-hub           running
-spare         failed
+CO-PROCESSOR  STATE    RETURNS
+hub           running        3
+spare         failed         0
   reason: its firmware ended with exit code 3
 
 CHIP   LINES  STATE        EDGES

@@ -3,7 +3,13 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { DIRECTION_OUT, type Edge } from '../../gpio/chip.ts';
 import type { ChipLines } from '../../gpio/chip-lines.ts';
 import type { LineConsumer, LineHandle } from '../../gpio/line-handle.ts';
-import type { ControlStatus, ReloadReport, ServiceStatus } from '../../wire/control.ts';
+import type {
+  ControlStatus,
+  CoprocessorAction,
+  CoprocessorStatus,
+  ReloadReport,
+  ServiceStatus,
+} from '../../wire/control.ts';
 import { encodeError } from '../../wire/control-reply.ts';
 import { ControlConnection } from './connection.ts';
 import { ControlLines } from './control-line.ts';
@@ -30,6 +36,8 @@ export interface ControlServerOptions {
   readonly status: () => ServiceStatus;
   /** Applies a changed configuration; what it throws is told to the client. */
   readonly reload: () => Promise<ReloadReport>;
+  /** Starts, stops or restarts a co-processor; what it throws is told to the client. */
+  readonly coprocessor: (name: string, action: CoprocessorAction) => Promise<CoprocessorStatus>;
   readonly onLog: (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void;
 }
 
@@ -60,6 +68,7 @@ export class ControlServer implements LineConsumer {
       index: () => this.#lineIndex(),
       status: () => ({ ...options.status(), control: this.status }),
       reload: () => this.#reload(),
+      coprocessor: options.coprocessor,
     };
   }
 

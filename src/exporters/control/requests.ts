@@ -5,6 +5,8 @@ import type {
   ControlFailure,
   ControlMethod,
   ControlRequest,
+  CoprocessorAction,
+  CoprocessorStatus,
   LineOutcome,
   ReloadReport,
   ServiceStatus,
@@ -20,6 +22,7 @@ export interface RequestContext {
   readonly index: () => LineIndex;
   readonly status: () => ServiceStatus;
   readonly reload: () => Promise<ReloadReport>;
+  readonly coprocessor: (name: string, action: CoprocessorAction) => Promise<CoprocessorStatus>;
 }
 
 /** Takes the answer, which may come at once. */
@@ -29,7 +32,14 @@ export interface Answer {
 }
 
 /** Methods that drive lines, or give them up. */
-const DRIVING: ReadonlySet<ControlMethod> = new Set(['set', 'toggle', 'pulse', 'release', 'direction']);
+const DRIVING: ReadonlySet<ControlMethod> = new Set([
+  'set',
+  'toggle',
+  'pulse',
+  'release',
+  'direction',
+  'coprocessor',
+]);
 
 export type WatchRequest = Extract<ControlRequest, { method: 'watch' }>;
 /** Those of a connection's own, `watch` and `unwatch`, are its. */
@@ -81,7 +91,7 @@ export function isFailure(value: object): value is ControlFailure {
 
 /** How an operation on one line of the request begins. */
 function starter(
-  request: Exclude<CommonRequest, { method: 'chips' | 'lines' | 'status' | 'reload' }>,
+  request: Exclude<CommonRequest, { method: 'chips' | 'lines' | 'status' | 'reload' | 'coprocessor' }>,
 ): (operator: LineOperator, at: number, done: OutcomeListener) => void {
   switch (request.method) {
     case 'get':
@@ -136,6 +146,12 @@ export function carryOut(context: RequestContext, request: CommonRequest, answer
     case 'reload':
       context.reload().then(
         (report) => answer.result(report),
+        (error: unknown) => answer.failure(failureOf(error)),
+      );
+      return null;
+    case 'coprocessor':
+      context.coprocessor(request.params.name, request.params.action).then(
+        (status) => answer.result(status),
         (error: unknown) => answer.failure(failureOf(error)),
       );
       return null;

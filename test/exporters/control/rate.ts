@@ -141,6 +141,7 @@ async function main(): Promise<void> {
     version: '0',
     chips: () => [lines],
     status: () => STATUS,
+    coprocessor: (name: string) => Promise.resolve({ name, state: 'running' as const, restarts: 1 }),
     reload: () => Promise.reject(new Error('no configuration')),
     onLog: (level, message) => process.stderr.write(`${level}: ${message}\n`),
   });

@@ -47,6 +47,7 @@ export async function serve(options: Partial<ControlServerOptions> = {}): Promis
     version: '1.2.3',
     chips: () => [lines],
     status: () => STATUS,
+    coprocessor: (name: string) => Promise.resolve({ name, state: 'running' as const, restarts: 1 }),
     reload: () => Promise.resolve({ changed: [], unchanged: true }),
     onLog: (level, message) => log.push(`${level}: ${message}`),
     ...options,
