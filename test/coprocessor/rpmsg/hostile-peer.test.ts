@@ -212,8 +212,7 @@ describe('a co-processor that writes nonsense', () => {
       const message = new Uint8Array(24);
       new DataView(message.buffer).setUint32(4, 1024, true);
       // Until both outcomes were seen often: as long as the other core takes to run beside us.
-      const enough = (): boolean =>
-        (bus.counters.oversizedMessages ?? 0) > 1000 && (bus.counters.received ?? 0) > 1000;
+      const enough = (): boolean => (bus.counters.oversizedMessages ?? 0) > 200 && lengths.has(8);
       while (!enough()) {
         for (let i = 0; i < 1000; i++) {
           vdev.peer.pushRaw(message);
@@ -229,5 +228,6 @@ describe('a co-processor that writes nonsense', () => {
     }
     // 0: as the peer itself wrote it, before the other core came by.
     expect([...lengths].filter((length) => length !== 0)).toEqual([8]);
-  });
+    // Both cores are needed at the same time: on a busy machine that takes its time.
+  }, 60_000);
 });
