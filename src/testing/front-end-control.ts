@@ -1,15 +1,18 @@
 import {
   type ConfigPayload,
   decodeConfig,
+  decodeInflight,
   decodeU64,
   decodeVringState,
   encodeConfig,
+  encodeInflight,
   encodeMemoryTable,
   encodeSingleMemoryRegion,
   encodeU64,
   encodeVringAddress,
   encodeVringDescriptor,
   encodeVringState,
+  type InflightDescription,
   type MemoryRegion,
   memoryTableSize,
   PAYLOAD_SIZE,
@@ -123,6 +126,32 @@ export class FrontEndControl {
       REQUEST.REM_MEM_REG,
       payload(PAYLOAD_SIZE.SINGLE_MEMORY_REGION, encodeSingleMemoryRegion, region),
     );
+  }
+
+  /**
+   * GET_INFLIGHT_FD: has the back-end make the memory in which it notes what is in flight.
+   *
+   * @returns what it says of it, and its descriptor, which is the caller's
+   */
+  async getInflight(
+    queues: number,
+    queueSize: number,
+  ): Promise<{ readonly description: InflightDescription; readonly fd: number }> {
+    const asked: InflightDescription = { mmapSizeBytes: 0n, mmapOffset: 0n, queues, queueSize };
+    const answer = await this.ask(
+      REQUEST.GET_INFLIGHT_FD,
+      payload(PAYLOAD_SIZE.INFLIGHT, encodeInflight, asked),
+    );
+    const fd = this.#socket.takeDescriptor();
+    if (fd >= 0) return { description: decodeInflight(answer), fd };
+    throw new FrontEndError('ERR_FRONT_END_PROTOCOL', 'GET_INFLIGHT_FD was answered without a descriptor');
+  }
+
+  /** SET_INFLIGHT_FD. @param fd stays the caller's */
+  async setInflight(description: InflightDescription, fd: number): Promise<void> {
+    await this.tell(REQUEST.SET_INFLIGHT_FD, payload(PAYLOAD_SIZE.INFLIGHT, encodeInflight, description), [
+      fd,
+    ]);
   }
 
   /**

@@ -14,7 +14,10 @@ export const KNOWN_FEATURES =
   bit(FEATURE_VERSION_1) |
   F_PROTOCOL_FEATURES;
 
-/** What is accepted of the protocol features offered, by default. CONFIGURE_MEM_SLOTS changes how memory is shared. */
+/**
+ * What is accepted of the protocol features offered, by default. CONFIGURE_MEM_SLOTS changes how memory is shared, INFLIGHT_SHMFD
+ * lets requests come back in any order.
+ */
 export const KNOWN_PROTOCOL_FEATURES =
   PROTOCOL_FEATURE.MQ |
   PROTOCOL_FEATURE.REPLY_ACK |

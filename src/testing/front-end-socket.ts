@@ -47,6 +47,8 @@ export class FrontEndSocket {
   readonly #into = new Uint8Array(READ_SIZE);
   readonly #fds = new Int32Array(MAX_MEMORY_REGIONS);
   #received: Uint8Array = new Uint8Array(0);
+  /** Descriptors that came and were not taken. */
+  #descriptors: number[] = [];
   #waiters: Waiter[] = [];
   #reason: string | null = null;
   #setClosed: (reason: string) => void = () => {};
@@ -142,8 +144,8 @@ export class FrontEndSocket {
       if (length === EAGAIN) return;
       if (length === 0) return this.#end('the back-end closed the connection');
       if (length < 0) return this.#end(`receiving failed with errno ${-length}`);
-      // No message that this front-end asks for carries a descriptor back.
-      for (let index = 0; index < receivedDescriptorCount(); index++) closeSync(this.#fds[index]!);
+      for (let index = 0; index < receivedDescriptorCount(); index++)
+        this.#descriptors.push(this.#fds[index]!);
       const received = new Uint8Array(this.#received.length + length);
       received.set(this.#received);
       received.set(this.#into.subarray(0, length), this.#received.length);
@@ -171,6 +173,8 @@ export class FrontEndSocket {
 
   #takeAnswer(header: VhostUserHeader, payload: Uint8Array): void {
     const waiter = this.#waiters.shift();
+    // The only answer with a descriptor.
+    if (header.request !== REQUEST.GET_INFLIGHT_FD) this.#closeDescriptors();
     if (waiter?.request === header.request) return waiter.resolve(payload);
     const wanted = waiter === undefined ? 'no answer is due' : `one to ${requestName(waiter.request)} is due`;
     const error = new FrontEndError(
@@ -179,6 +183,15 @@ export class FrontEndSocket {
     );
     waiter?.reject(error);
     this.#end(error.message);
+  }
+
+  /** The descriptor that came with the last answer, now the caller's; -1 when there was none. */
+  takeDescriptor(): number {
+    return this.#descriptors.shift() ?? -1;
+  }
+
+  #closeDescriptors(): void {
+    for (const fd of this.#descriptors.splice(0)) closeSync(fd);
   }
 
   #closedError(what: string): FrontEndError {
@@ -190,6 +203,7 @@ export class FrontEndSocket {
     this.#reason = reason;
     this.#poll.close();
     closeSync(this.#fd);
+    this.#closeDescriptors();
     for (const { request, reject } of this.#waiters.splice(0)) {
       reject(this.#closedError(`the answer to ${requestName(request)}`));
     }

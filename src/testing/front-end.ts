@@ -1,5 +1,12 @@
+import { closeSync } from 'node:fs';
 import { connectUnix } from '../native.ts';
-import { BACKEND_REQUEST, F_PROTOCOL_FEATURES, PROTOCOL_FEATURE, REQUEST } from '../wire/vhost-user.ts';
+import {
+  BACKEND_REQUEST,
+  F_PROTOCOL_FEATURES,
+  type InflightDescription,
+  PROTOCOL_FEATURE,
+  REQUEST,
+} from '../wire/vhost-user.ts';
 import {
   CONFIG_SIZE,
   decodeConfig,
@@ -48,6 +55,8 @@ export class VhostUserFrontEnd {
   #socket: FrontEndSocket;
   #control: FrontEndControl;
   #backendSocket: FrontEndSocket | null = null;
+  /** What the back-end notes as in flight (INFLIGHT_SHMFD): ours to keep while it is away. */
+  #inflight: { readonly description: InflightDescription; readonly fd: number } | null = null;
   #onConfigChange: () => void = () => {};
 
   private constructor(options: FrontEndOptions) {
@@ -137,11 +146,19 @@ export class VhostUserFrontEnd {
   async startVrings(): Promise<void> {
     const eventIdx = (this.features & (1n << BigInt(FEATURE_EVENT_IDX))) !== 0n;
     for (const vring of this.vrings) vring.restart(eventIdx);
+    // A new driver has nothing in flight.
+    this.#closeInflight();
+    if (this.#control.has(PROTOCOL_FEATURE.INFLIGHT_SHMFD)) {
+      const queueSize = Math.max(...this.vrings.map(({ size }) => size));
+      this.#inflight = await this.#control.getInflight(this.vrings.length, queueSize);
+    }
     await this.resumeVrings(this.vrings.map(() => 0));
   }
 
   /** Starts both vrings where they stand, the driver's state as it is. @param bases what {@link stopVrings} returned */
   async resumeVrings(bases: readonly number[]): Promise<void> {
+    if (this.#inflight !== null)
+      await this.#control.setInflight(this.#inflight.description, this.#inflight.fd);
     for (const vring of this.vrings) {
       await startVring(this.#control, vring, bases[vring.index] ?? 0, this.#hasEnable);
     }
@@ -272,9 +289,15 @@ export class VhostUserFrontEnd {
     else await this.resumeVrings(this.vrings.map((vring) => vring.usedIndex));
   }
 
+  #closeInflight(): void {
+    if (this.#inflight !== null) closeSync(this.#inflight.fd);
+    this.#inflight = null;
+  }
+
   /** Ends the connection and gives everything back; idempotent. What is open is rejected. */
   close(): void {
     this.disconnect();
+    this.#closeInflight();
     for (const vring of this.vrings) vring.close();
     this.memory.close();
   }

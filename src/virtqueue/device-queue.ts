@@ -29,6 +29,22 @@ import {
 /** Longest indirect table that is walked: bounds the work that one request of a hostile guest can cause. */
 const MAX_INDIRECT_DESCRIPTORS = 1024;
 
+/**
+ * Keeps what the device has taken and not returned where it outlives the process. Called in this order, so that a process that
+ * dies at any point leaves a truth behind: `taken` before a chain is looked at, `returned` for each one pushed, `published`
+ * after the store of the used index.
+ */
+export interface ChainTracker {
+  /** Largest queue that it can track. */
+  readonly size: number;
+  taken(head: number): void;
+  /** A chain that stays the device's over a restart of the ring. */
+  kept(head: number): void;
+  returned(head: number): void;
+  /** The last `count` returned chains are visible; the used index is `usedIndex` now. */
+  published(count: number, usedIndex: number): void;
+}
+
 export interface DeviceQueueOptions {
   readonly memory: AddressSpace;
   /** Number of descriptors: a power of two from 1 to 32768. */
@@ -46,6 +62,8 @@ export interface DeviceQueueOptions {
   readonly indirect: boolean;
   /** Index of the available ring to go on at (vhost-user: SET_VRING_BASE). */
   readonly nextAvailable: number;
+  /** Default: what is in flight dies with the process. */
+  readonly tracker?: ChainTracker | null;
 }
 
 /** The queue cannot be built from these numbers. */
@@ -84,6 +102,9 @@ export class DeviceQueue {
   readonly #used32: Uint32Array;
   readonly #usedBase: number;
   readonly #chains: (DescriptorChain | undefined)[];
+  readonly #tracker: ChainTracker | null;
+  /** Heads that a former process had taken, to be handed out before anything new; the next one last. */
+  #resubmitted: number[] = [];
   #seenAvailable: number;
   #published: number;
   #publishedBefore = false;
@@ -117,6 +138,7 @@ export class DeviceQueue {
     this.#used32 = used.u32;
     this.#usedBase = rings.offset;
     this.#chains = new Array(size);
+    this.#tracker = options.tracker ?? null;
     this.nextAvailable = options.nextAvailable & 0xffff;
     this.#seenAvailable = this.nextAvailable;
     // The used index lives on in the ring itself (also over a restart of this process): vhost-user has no message for it.
@@ -124,11 +146,32 @@ export class DeviceQueue {
     this.#published = this.nextUsed;
   }
 
+  /** Whether what is in flight is known to a later process, so that chains may be returned in any order. */
+  get isTracked(): boolean {
+    return this.#tracker !== null;
+  }
+
+  /**
+   * Goes on after a former process: `heads` are in flight, and handed out again, in this order, before what is new.
+   * @param nextAvailable where the available ring goes on
+   */
+  resume(heads: readonly number[], nextAvailable: number): void {
+    this.#resubmitted = heads.toReversed();
+    this.nextAvailable = nextAvailable & 0xffff;
+    this.#seenAvailable = this.nextAvailable;
+  }
+
   /**
    * The next chain, or null when the ring is empty (or broken). Bad heads are skipped and counted, at most a ring full of them
    * at a time: a driver that goes on writing them meanwhile must not keep this side here ({@link hasWork} still holds then).
    */
   pop(): DescriptorChain | null {
+    while (this.#resubmitted.length > 0) {
+      const chain = this.adopt(this.#resubmitted.pop() as number);
+      if (chain === null) continue;
+      if (chain.fault !== FAULT_NONE) (this.faults[chain.fault] as number)++;
+      return chain;
+    }
     for (let left = this.size; left > 0; left--) {
       if (this.nextAvailable === this.#seenAvailable && !this.#look()) return null;
       // The acquiring load of the index in #look orders this plain load behind it.
@@ -148,6 +191,7 @@ export class DeviceQueue {
       }
       chain.reset();
       chain.inFlight = true;
+      this.#tracker?.taken(head);
       const fault = this.#walk(chain);
       if (fault !== FAULT_NONE) {
         chain.fault = fault;
@@ -168,6 +212,7 @@ export class DeviceQueue {
     this.#chains[head] = chain;
     chain.reset();
     chain.inFlight = true;
+    this.#tracker?.kept(head);
     chain.fault = this.#walk(chain);
     return chain;
   }
@@ -236,6 +281,7 @@ export class DeviceQueue {
     this.#used32[at + 1] = usedBytes;
     this.nextUsed = (this.nextUsed + 1) & 0xffff;
     chain.inFlight = false;
+    this.#tracker?.returned(chain.head);
   }
 
   /**
@@ -249,6 +295,7 @@ export class DeviceQueue {
     // Sequentially consistent: the store is ordered before the load of the driver's wish (a store-load barrier).
     Atomics.store(this.#used16, this.#usedBase / 2 + 1, after);
     this.#published = after;
+    this.#tracker?.published((after - before) & 0xffff, after);
     if (!this.#eventIdx) {
       return (Atomics.load(this.#available, this.#availableBase) & AVAIL_F_NO_INTERRUPT) === 0;
     }
@@ -263,7 +310,12 @@ export class DeviceQueue {
 
   /** Whether something is in the ring, without taking it. Also true when the ring turns out to be broken. */
   hasWork(): boolean {
-    return this.nextAvailable !== this.#seenAvailable || this.#look() || this.broken !== null;
+    return (
+      this.#resubmitted.length > 0 ||
+      this.nextAvailable !== this.#seenAvailable ||
+      this.#look() ||
+      this.broken !== null
+    );
   }
 
   /** Asks the driver not to kick. With EVENT_IDX the event index simply stays behind, so there is nothing to write. */

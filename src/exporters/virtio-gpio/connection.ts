@@ -4,6 +4,7 @@ import * as wire from '../../wire/vhost-user.ts';
 import { FEATURE_EVENT_IDX, FEATURE_INDIRECT_DESC } from '../../wire/vring.ts';
 import type { ExportedDevice, Log } from './exported-device.ts';
 import { GuestMemory, GuestMemoryError, MAX_MEMORY_SLOTS } from './guest-memory.ts';
+import { createInflightMemory, InflightError, InflightMemory } from './inflight-memory.ts';
 import { MessageChannel, type ReceivedDescriptors } from './message-channel.ts';
 import { Vring, VringError } from './vring.ts';
 
@@ -17,6 +18,7 @@ const OFFERED_PROTOCOL_FEATURES =
   PROTOCOL_FEATURE.REPLY_ACK |
   PROTOCOL_FEATURE.BACKEND_REQ |
   PROTOCOL_FEATURE.CONFIG |
+  PROTOCOL_FEATURE.INFLIGHT_SHMFD |
   PROTOCOL_FEATURE.RESET_DEVICE |
   PROTOCOL_FEATURE.CONFIGURE_MEM_SLOTS |
   PROTOCOL_FEATURE.STATUS;
@@ -48,6 +50,9 @@ const SIZES: Readonly<Record<number, number | null>> = {
   [REQUEST.SET_BACKEND_REQ_FD]: 0,
   [REQUEST.GET_CONFIG]: null,
   [REQUEST.SET_CONFIG]: null,
+  // With or without the padding at the end of the C struct.
+  [REQUEST.GET_INFLIGHT_FD]: null,
+  [REQUEST.SET_INFLIGHT_FD]: null,
   [REQUEST.RESET_DEVICE]: 0,
   [REQUEST.GET_MAX_MEM_SLOTS]: 0,
   [REQUEST.ADD_MEM_REG]: PAYLOAD_SIZE.SINGLE_MEMORY_REGION,
@@ -63,6 +68,7 @@ const ANSWERED = new Set<number>([
   REQUEST.GET_PROTOCOL_FEATURES,
   REQUEST.GET_QUEUE_NUM,
   REQUEST.GET_CONFIG,
+  REQUEST.GET_INFLIGHT_FD,
   REQUEST.GET_MAX_MEM_SLOTS,
   REQUEST.GET_STATUS,
 ]);
@@ -90,6 +96,8 @@ export class VhostUserConnection {
   #protocolFeatures = 0n;
   #status = 0;
   #backendFd = -1;
+  /** Of SET_INFLIGHT_FD; without it, requests go back in the order of the ring. */
+  #inflight: InflightMemory | null = null;
   readonly #unwatchMemory: () => void;
 
   constructor(options: ConnectionOptions) {
@@ -99,7 +107,10 @@ export class VhostUserConnection {
     this.#onClosed = options.onClosed;
     this.#vrings = Array.from(
       { length: this.#device.queueCount },
-      (_, index) => new Vring(index, this.#device, this.#memory),
+      (_, index) =>
+        new Vring(index, this.#device, this.#memory, () => {
+          for (const vring of this.#vrings) vring.forgetInflight();
+        }),
     );
     this.#device.onBroken = (index) => this.#vrings[index]?.broken();
     this.#device.hasLostMemory = () => this.#memory.truncated !== null;
@@ -126,6 +137,7 @@ export class VhostUserConnection {
     const { truncated } = this.#memory;
     if (truncated !== null)
       this.#channel.close(`the front-end truncated the memory it shares (${truncated})`);
+    else if (this.#inflight?.isDead) this.#channel.close('the front-end truncated the inflight memory');
   }
 
   #message(header: wire.VhostUserHeader, payload: Uint8Array, fds: ReceivedDescriptors): void {
@@ -154,6 +166,7 @@ export class VhostUserConnection {
         error instanceof RequestError ||
         error instanceof VringError ||
         error instanceof GuestMemoryError ||
+        error instanceof InflightError ||
         (error instanceof Error &&
           'code' in error &&
           ['ERR_ADDRESS', 'ERR_QUEUE', 'ERR_NATIVE'].includes(String(error.code))) ||
@@ -180,6 +193,7 @@ export class VhostUserConnection {
         return wire.decodeMemoryTable(payload).length;
       case REQUEST.ADD_MEM_REG:
       case REQUEST.SET_BACKEND_REQ_FD:
+      case REQUEST.SET_INFLIGHT_FD:
         return 1;
       case REQUEST.SET_VRING_KICK:
       case REQUEST.SET_VRING_CALL:
@@ -232,6 +246,10 @@ export class VhostUserConnection {
         if (this.#backendFd >= 0) closeSync(this.#backendFd);
         this.#backendFd = fds.take();
         return;
+      case REQUEST.GET_INFLIGHT_FD:
+        return this.#getInflight(payload);
+      case REQUEST.SET_INFLIGHT_FD:
+        return this.#setInflight(wire.decodeInflight(payload), fds);
       case REQUEST.SET_STATUS: {
         const status = Number(wire.decodeU64(payload) & 0xffn);
         if (status === 0) this.#statusZero();
@@ -351,6 +369,33 @@ export class VhostUserConnection {
     this.#channel.send(wire.encodeMessage(REQUEST.GET_CONFIG, HEADER_FLAG.REPLY, answer));
   }
 
+  #getInflight(payload: Uint8Array): void {
+    const { fd, description } = createInflightMemory(wire.decodeInflight(payload), this.#device.queueCount);
+    try {
+      const answer = new Uint8Array(PAYLOAD_SIZE.INFLIGHT);
+      wire.encodeInflight(description, answer);
+      this.#channel.send(wire.encodeMessage(REQUEST.GET_INFLIGHT_FD, HEADER_FLAG.REPLY, answer), [fd]);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** Rings that run go on with the new memory: what is in flight on them is entered there. */
+  #setInflight(description: wire.InflightDescription, fds: ReceivedDescriptors): void {
+    const fd = fds.take();
+    let inflight: InflightMemory;
+    try {
+      inflight = new InflightMemory(description, fd, this.#device.queueCount);
+    } finally {
+      closeSync(fd);
+    }
+    this.#changeMemory(() => {
+      for (const vring of this.#vrings) vring.setInflight(inflight.region(vring.index));
+      this.#inflight?.close();
+      this.#inflight = inflight;
+    });
+  }
+
   #reply(request: number, value: bigint): void {
     const payload = new Uint8Array(PAYLOAD_SIZE.U64);
     wire.encodeU64(value, payload);
@@ -381,6 +426,8 @@ export class VhostUserConnection {
     this.#unwatchMemory();
     this.#device.suspend();
     this.#memory.close();
+    this.#inflight?.close();
+    this.#inflight = null;
     if (this.#backendFd >= 0) closeSync(this.#backendFd);
     this.#backendFd = -1;
     this.#onClosed();

@@ -1,4 +1,12 @@
-import type { Chip } from '../../gpio/chip.ts';
+import {
+  type Chip,
+  type Completion,
+  DIRECTION_IN,
+  DIRECTION_NONE,
+  DIRECTION_OUT,
+  IRQ_NONE,
+  RESULT_OK,
+} from '../../gpio/chip.ts';
 import type { LineConsumer, LineHandle } from '../../gpio/line-handle.ts';
 import type { SelectedLine } from '../../gpio/line-selection.ts';
 import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
@@ -7,6 +15,9 @@ import {
   EVENT_QUEUE,
   encodeConfig,
   encodeNames,
+  MSG_SET_DIRECTION,
+  MSG_SET_IRQ_TYPE,
+  MSG_SET_VALUE,
   REQUEST_QUEUE,
   VIRTIO_GPIO_F_IRQ,
 } from '../../wire/virtio-gpio.ts';
@@ -18,9 +29,19 @@ import {
   type Log,
   RING_FEATURES,
 } from './exported-device.ts';
+import type { InflightRegion } from './inflight.ts';
 import { RequestService } from './request-service.ts';
+import { linesIdentity, ResumeState } from './resume-state.ts';
 
 export type { Log } from './exported-device.ts';
+
+export interface VirtioGpioDeviceOptions extends ExportedDeviceOptions {
+  /**
+   * What the guest had set, where a restarted service finds it again; it must be of the same lines ({@link linesIdentity}).
+   * Default: memory of this process, for a front-end that comes back.
+   */
+  readonly openResumeState?: (lineCount: number, identity: number) => ResumeState;
+}
 
 /** Requests or buffers taken in one pass, so that no guest starves the others. */
 const BATCH = 64;
@@ -44,6 +65,9 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
   readonly #events: EventService;
   readonly #calls: ((() => void) | null)[] = [null, null];
   readonly #onLog: Log;
+  readonly #resume: ResumeState;
+  /** {@link resume} was done for this connection. */
+  #resumed = false;
   /** A ring turned out to be untrustworthy; the transport tells the guest. */
   onBroken: ((queueIndex: number, reason: string) => void) | null = null;
   /**
@@ -55,7 +79,7 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
   /** Entries of each ring that named no chain to complete, as far as they are counted. */
   readonly #badHeads = [0, 0];
 
-  constructor(options: ExportedDeviceOptions) {
+  constructor(options: VirtioGpioDeviceOptions) {
     this.name = `guest ${options.name}`;
     this.#poller = options.poller;
     this.pollUs = options.pollUs;
@@ -72,8 +96,14 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
         `${this.name}: bad chain (${reason}); it is counted, and further ones are not logged`,
       ),
     );
-    this.#requests = new RequestService(this.#handles, names, this.counters, () =>
-      this.#poller.request(this),
+    const open = options.openResumeState ?? ((count, identity) => new ResumeState(count, identity));
+    this.#resume = open(this.#handles.length, linesIdentity(this.#handles.length, names));
+    this.#requests = new RequestService(
+      this.#handles,
+      names,
+      this.counters,
+      () => this.#poller.request(this),
+      (type, gpio, value) => this.#set(type, gpio, value),
     );
     this.#events = new EventService(this.#handles, this.counters);
   }
@@ -118,8 +148,61 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
     this.#poller.wake(this);
   }
 
+  /** The guest set something on a line. Written down before it is answered. */
+  #set(type: number, gpio: number, value: number): void {
+    const { interrupt, direction } = this.#handles[gpio] as LineHandle;
+    this.#resume.record(gpio, interrupt.type, direction, type === MSG_SET_VALUE ? value : -1);
+    if (type === MSG_SET_DIRECTION && value === DIRECTION_NONE) this.#resume.forgetLevel(gpio);
+    if (type === MSG_SET_IRQ_TYPE) this.#events.settled(gpio);
+  }
+
+  tracker(queueIndex: number, size: number): InflightRegion | null {
+    return queueIndex === EVENT_QUEUE ? this.#resume.eventRegion(size) : null;
+  }
+
+  /** Sets again what the guest had set: values, directions, interrupt types. */
+  resume(): void {
+    if (this.#resumed) return;
+    this.#resumed = true;
+    this.#events.resume();
+    for (const handle of this.#handles) {
+      const { irqType, direction, level } = this.#resume.line(handle.index);
+      const again: Completion = {
+        complete: (_token, result) => {
+          if (result === RESULT_OK) return;
+          const what = direction === DIRECTION_OUT ? 'an output' : 'an input';
+          this.#onLog(
+            'warn',
+            `${this.name}: line ${handle.index}, ${what} before, could not be set so again`,
+          );
+        },
+      };
+      if (direction === DIRECTION_OUT) {
+        if (handle.line.owner === handle) continue;
+        if (level < 0) handle.setDirection(DIRECTION_OUT, again, 0);
+        else handle.drive(level, again, 0);
+        continue;
+      }
+      if (level >= 0) handle.setValue(level, again, 0);
+      if (direction === DIRECTION_IN) handle.setDirection(DIRECTION_IN, again, 0);
+      if (irqType !== IRQ_NONE) handle.setIrqType(irqType, again, 0);
+    }
+    this.#flush();
+  }
+
   /** Device reset: all of this guest's claims end. */
   reset(): void {
+    this.#resume.clear();
+    this.#release();
+  }
+
+  /** Outputs are given up; which interrupts the guest had enabled is still known when it comes back. */
+  expire(): void {
+    this.#resume.clearOutputs();
+    this.#release();
+  }
+
+  #release(): void {
     this.#restart();
     for (const handle of this.#handles) handle.reset();
     this.#flush();
@@ -134,6 +217,7 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
 
   #restart(): void {
     this.#needsReset = false;
+    this.#resumed = false;
     this.#events.reset();
     const { queue } = this.#requests;
     if (queue !== null) this.#requests.setQueue(queue);

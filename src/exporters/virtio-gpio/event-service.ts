@@ -20,16 +20,38 @@ export class EventService {
   readonly #counters: DeviceCounters;
   /** The buffer that lies here for each line. */
   readonly #held: (DescriptorChain | null)[];
+  /**
+   * Lines of whose interrupt the guest may think otherwise than we do, after a restart of this service: until it sets the type,
+   * their buffers are held. Given back as INVALID, Linux offers them again at once, without end.
+   */
+  readonly #unsettled: Uint8Array;
 
   constructor(handles: readonly LineHandle[], counters: DeviceCounters) {
     this.#handles = handles;
     this.#counters = counters;
     this.#held = new Array<DescriptorChain | null>(handles.length).fill(null);
+    this.#unsettled = new Uint8Array(handles.length);
   }
 
   /** Forgets the buffers: the driver starts anew. */
   reset(): void {
     this.#held.fill(null);
+    this.#unsettled.fill(0);
+  }
+
+  /** The driver goes on from before this process, or this connection. */
+  resume(): void {
+    this.#unsettled.fill(1);
+  }
+
+  /** The guest set a line's interrupt type: from now on both know the same. */
+  settled(gpio: number): void {
+    if (this.#unsettled[gpio] === 0) return;
+    this.#unsettled[gpio] = 0;
+    const { interrupt } = this.#handles[gpio] as LineHandle;
+    if (!this.#held[gpio] || interrupt.armed) return;
+    if (interrupt.type === IRQ_NONE) this.#return(gpio, EVENT_INVALID);
+    else if ((this.#handles[gpio] as LineHandle).arm()) this.interrupt(gpio);
   }
 
   /**
@@ -38,7 +60,10 @@ export class EventService {
    */
   setQueue(queue: DeviceQueue | null, continues: boolean): void {
     this.queue = queue;
-    if (!continues) return this.reset();
+    if (!continues) {
+      this.#held.fill(null);
+      return;
+    }
     if (queue === null) return;
     for (const [gpio, held] of this.#held.entries()) {
       if (held === null) continue;
@@ -90,8 +115,12 @@ export class EventService {
       return this.#give(chain, EVENT_INVALID);
     }
     // For a line whose interrupt is not enabled, or a second buffer for one that has one.
-    if (handle.interrupt.type === IRQ_NONE || this.#held[gpio] !== null)
-      return this.#give(chain, EVENT_INVALID);
+    if (this.#held[gpio] !== null) return this.#give(chain, EVENT_INVALID);
+    if (handle.interrupt.type === IRQ_NONE) {
+      if (this.#unsettled[gpio] === 0) return this.#give(chain, EVENT_INVALID);
+      this.#held[gpio] = chain;
+      return;
+    }
     if (handle.arm()) {
       this.#counters.interrupts++;
       return this.#give(chain, EVENT_VALID);
@@ -120,7 +149,7 @@ export class EventService {
 
   /** The line's interrupt was disabled: its buffer goes back as INVALID. */
   disarmed(gpio: number): void {
-    this.#return(gpio, EVENT_INVALID);
+    if (this.#unsettled[gpio] === 0) this.#return(gpio, EVENT_INVALID);
   }
 
   #return(gpio: number, status: number): void {

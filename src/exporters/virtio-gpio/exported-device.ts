@@ -3,6 +3,7 @@ import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
 import type { Poller } from '../../virtqueue/poller.ts';
 import { FEATURE_EVENT_IDX, FEATURE_INDIRECT_DESC, FEATURE_VERSION_1 } from '../../wire/vring.ts';
 import type { DeviceCounters } from './counters.ts';
+import type { InflightRegion } from './inflight.ts';
 
 /** Feature bits of the rings, which every exported device offers. */
 export const RING_FEATURES =
@@ -59,6 +60,15 @@ export interface ExportedDevice {
   reset(): void;
   /** The front-end has gone and may come back: interrupts end, outputs stay this guest's until {@link reset}. */
   suspend(): void;
+  /** Outputs have waited for the front-end long enough. Default: {@link reset}. */
+  expire?(): void;
+  /**
+   * The rings go on where a former connection or process left them: what the driver set once, it takes for still set. Called
+   * before the first of these rings is attached, maybe again for the next one.
+   */
+  resume?(): void;
+  /** The device's own tracking of a ring of which the front-end keeps none; null = none either. */
+  tracker?(queueIndex: number, size: number): InflightRegion | null;
   /** Changes rights and debounce periods of the same lines, in place. */
   configure(lines: readonly SelectedLine[]): void;
   /** Gives all lines back; idempotent. */

@@ -130,10 +130,10 @@ export class MessageChannel {
     }
   }
 
-  /** Sends a whole message; a peer that does not even take that is dropped. */
-  send(message: Uint8Array): void {
+  /** Sends a whole message, with descriptors that stay the caller's; a peer that does not even take that is dropped. */
+  send(message: Uint8Array, fds: readonly number[] = []): void {
     if (this.#closed) return;
-    const count = sendMessage(this.#fd, message);
+    const count = sendMessage(this.#fd, message, fds);
     if (count !== message.length)
       this.close(count < 0 ? `send failed with errno ${-count}` : 'does not read its answers');
   }

@@ -18,6 +18,7 @@ import {
   STATUS_OK,
 } from '../../wire/virtio-gpio.ts';
 import type { DeviceCounters } from './counters.ts';
+import { ReturnOrder } from './return-order.ts';
 
 const HEADS = 0x10000;
 /** Generations after which tokens repeat: keeps them small integers. */
@@ -25,7 +26,8 @@ const GENERATIONS = 0x2000;
 
 /**
  * The requestq of an exported device (virtio 1.2, section 5.18.6): requests of one line are processed and answered in
- * order, those of different lines overtake each other. A request that can be answered at once is, in the same pass.
+ * order, those of different lines overtake each other at the chip; whether they do on the ring is up to {@link ReturnOrder}. A
+ * request that can be answered at once is, in the same pass.
  */
 export class RequestService implements Completion {
   queue: DeviceQueue | null = null;
@@ -36,9 +38,14 @@ export class RequestService implements Completion {
   readonly #counters: DeviceCounters;
   /** Called when an answer came outside of a pass, so that one is made. */
   readonly #onLateAnswer: () => void;
+  /** Called with each request that set something and was answered OK; before the answer is visible. */
+  readonly #onSet: (type: number, gpio: number, value: number) => void;
+  readonly #order = new ReturnOrder();
   /** Requests under way, by the head of their chain. */
   #open: (DescriptorChain | undefined)[] = [];
   #lineOfHead = new Int32Array(0);
+  #typeOfHead = new Int32Array(0);
+  #valueOfHead = new Int32Array(0);
   /** Requests that wait for their line, linked by head; -1 ends a list. */
   #nextOfHead = new Int32Array(0);
   readonly #busy: Uint8Array;
@@ -54,11 +61,13 @@ export class RequestService implements Completion {
     names: Uint8Array,
     counters: DeviceCounters,
     onLateAnswer: () => void,
+    onSet: (type: number, gpio: number, value: number) => void = () => {},
   ) {
     this.#handles = handles;
     this.#names = names;
     this.#counters = counters;
     this.#onLateAnswer = onLateAnswer;
+    this.#onSet = onSet;
     this.#busy = new Uint8Array(handles.length);
     this.#advancing = new Uint8Array(handles.length);
     this.#firstWaiting = new Int32Array(handles.length).fill(-1);
@@ -72,6 +81,9 @@ export class RequestService implements Completion {
     const size = queue?.size ?? 0;
     this.#open = new Array(size);
     this.#lineOfHead = new Int32Array(size);
+    this.#typeOfHead = new Int32Array(size);
+    this.#valueOfHead = new Int32Array(size);
+    this.#order.setQueue(queue);
     this.#nextOfHead = new Int32Array(size).fill(-1);
     this.#busy.fill(0);
     this.#firstWaiting.fill(-1);
@@ -101,30 +113,29 @@ export class RequestService implements Completion {
       const chain = queue.pop();
       if (chain === null) break;
       count++;
-      this.#take(queue, chain);
+      this.#order.taken(chain);
+      this.#take(chain);
     }
     this.#inPass = false;
     return count;
   }
 
-  #take(queue: DeviceQueue, chain: DescriptorChain): void {
+  #take(chain: DescriptorChain): void {
     this.#counters.requests++;
     if (chain.fault !== FAULT_NONE) {
       this.#counters.bad(CHAIN_FAULTS[chain.fault] as string);
-      queue.push(chain, 0);
-      return;
+      return this.#order.answered(chain, 0);
     }
     if (chain.writableBytes < RESPONSE_SIZE) {
       this.#counters.bad('no-room-for-response');
       chain.writeU8(0, STATUS_ERR);
-      queue.push(chain, chain.writableBytes);
-      return;
+      return this.#order.answered(chain, chain.writableBytes);
     }
     if (chain.readableBytes < REQUEST_SIZE) {
       this.#counters.bad('short-request');
       return this.#answer(chain, STATUS_ERR, 0);
     }
-    if (chain.readU16(REQUEST_TYPE_OFFSET) === MSG_GET_LINE_NAMES) return this.#answerNames(queue, chain);
+    if (chain.readU16(REQUEST_TYPE_OFFSET) === MSG_GET_LINE_NAMES) return this.#answerNames(chain);
     const gpio = chain.readU16(REQUEST_GPIO_OFFSET);
     if (gpio >= this.#handles.length) {
       this.#counters.bad('line-out-of-range');
@@ -145,6 +156,8 @@ export class RequestService implements Completion {
     const type = chain.readU16(REQUEST_TYPE_OFFSET);
     const value = chain.readU32(REQUEST_VALUE_OFFSET);
     const token = this.#generation * HEADS + chain.head;
+    this.#typeOfHead[chain.head] = type;
+    this.#valueOfHead[chain.head] = value;
     this.#busy[gpio] = 1;
     switch (type) {
       case MSG_SET_VALUE:
@@ -171,9 +184,13 @@ export class RequestService implements Completion {
     const chain = this.#open[head];
     if (chain === undefined) return;
     this.#open[head] = undefined;
-    if (result === RESULT_OK) this.#answer(chain, STATUS_OK, value);
-    else this.#answer(chain, STATUS_ERR, 0);
     const gpio = this.#lineOfHead[head] as number;
+    if (result === RESULT_OK) {
+      const type = this.#typeOfHead[head] as number;
+      if (type === MSG_SET_VALUE || type === MSG_SET_DIRECTION || type === MSG_SET_IRQ_TYPE)
+        this.#onSet(type, gpio, this.#valueOfHead[head] as number);
+      this.#answer(chain, STATUS_OK, value);
+    } else this.#answer(chain, STATUS_ERR, 0);
     this.#busy[gpio] = 0;
     if ((this.#firstWaiting[gpio] as number) >= 0 && this.#advancing[gpio] === 0) this.#advance(gpio);
     if (!this.#inPass) this.#onLateAnswer();
@@ -203,10 +220,10 @@ export class RequestService implements Completion {
     chain.writeU8(0, status);
     chain.writeU8(1, value);
     // The used length is exact whatever room there was: Linux compares it.
-    this.queue?.push(chain, RESPONSE_SIZE);
+    this.#order.answered(chain, RESPONSE_SIZE);
   }
 
-  #answerNames(queue: DeviceQueue, chain: DescriptorChain): void {
+  #answerNames(chain: DescriptorChain): void {
     const names = this.#names;
     const gpio = chain.readU16(REQUEST_GPIO_OFFSET);
     if (chain.writableBytes < 1 + names.length || gpio !== 0 || names.length === 0) {
@@ -215,6 +232,6 @@ export class RequestService implements Completion {
     }
     chain.writeU8(0, STATUS_OK);
     chain.write(1, names);
-    queue.push(chain, 1 + names.length);
+    this.#order.answered(chain, 1 + names.length);
   }
 }

@@ -145,10 +145,14 @@ export class VhostUserServer {
 
   #beginGrace(): void {
     this.#endGrace();
-    if (this.reconnectGraceMs === 0) return this.device.reset();
+    const expire = (): void => {
+      if (this.device.expire === undefined) this.device.reset();
+      else this.device.expire();
+    };
+    if (this.reconnectGraceMs === 0) return expire();
     this.#grace = setTimeout(() => {
       this.#grace = null;
-      this.device.reset();
+      expire();
     }, this.reconnectGraceMs);
   }
 

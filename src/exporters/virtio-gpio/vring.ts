@@ -4,6 +4,7 @@ import { DeviceQueue } from '../../virtqueue/device-queue.ts';
 import { isQueueSize } from '../../wire/vring.ts';
 import type { ExportedDevice } from './exported-device.ts';
 import type { GuestMemory } from './guest-memory.ts';
+import type { InflightRegion } from './inflight.ts';
 
 /** A front-end that gives no kick descriptor wants the ring to be looked at from time to time. */
 const KICKLESS_INTERVAL_MS = 1;
@@ -49,14 +50,26 @@ export class Vring {
   #broken = false;
   /** Indices at which the ring stood when its queue was taken away, to tell a continuation from a new driver. */
   #stoppedAt: { readonly nextAvailable: number; readonly nextUsed: number } | null = null;
+  /** The front-end's (SET_INFLIGHT_FD). */
+  #inflight: InflightRegion | null = null;
+  /** What was in flight is not any more: a new driver. */
+  #forgetsInflight = false;
+  readonly #onNewDriver: () => void;
   readonly #call = (): void => {
     if (this.#callFd >= 0) signalDescriptor(this.#callFd);
   };
 
-  constructor(index: number, device: ExportedDevice, memory: GuestMemory) {
+  /** @param onNewDriver called when the ring turns out to begin with a new driver, without a message for it */
+  constructor(
+    index: number,
+    device: ExportedDevice,
+    memory: GuestMemory,
+    onNewDriver: () => void = () => {},
+  ) {
     this.index = index;
     this.#device = device;
     this.#memory = memory;
+    this.#onNewDriver = onNewDriver;
   }
 
   get started(): boolean {
@@ -85,6 +98,17 @@ export class Vring {
       }
     }
     this.#addresses = addresses;
+  }
+
+  /** Where what is in flight on this ring is kept from now on; the ring is detached. */
+  setInflight(region: InflightRegion | null): void {
+    this.#inflight = region;
+    this.#forgetsInflight = false;
+  }
+
+  /** A new driver has begun: what a ring that does not run yet had in flight is of the old one. */
+  forgetInflight(): void {
+    if (this.#queue === null) this.#forgetsInflight = true;
   }
 
   /** EVENT_IDX and INDIRECT_DESC as negotiated; a ring that runs goes on with them. */
@@ -158,6 +182,13 @@ export class Vring {
       throw new VringError(this.index, 'started before SET_VRING_NUM and SET_VRING_ADDR');
     }
     const { descriptor, available, used } = this.#addresses;
+    const tracker = this.#inflight ?? this.#device.tracker?.(this.index, this.#size) ?? null;
+    if (tracker !== null && tracker.size < this.#size) {
+      throw new VringError(
+        this.index,
+        `${this.#size} descriptors; the inflight memory is for ${tracker.size}`,
+      );
+    }
     const queue = new DeviceQueue({
       memory: this.#memory.guest,
       ringMemory: this.#memory.user,
@@ -168,17 +199,41 @@ export class Vring {
       eventIdx: this.#eventIdx,
       indirect: this.#indirect,
       nextAvailable: this.#base,
+      tracker,
     });
     const before = this.#stoppedAt;
     const continues =
       before !== null && before.nextAvailable === queue.nextAvailable && before.nextUsed === queue.nextUsed;
+    const open = tracker === null ? [] : this.#recover(tracker, queue, continues);
+    const isUnused = open.length === 0 && queue.nextAvailable === 0 && queue.nextUsed === 0;
+    if (!continues && !isUnused) {
+      // A front-end that lost its back-end knows the used index only, and begins there: what is in flight lies before the rest.
+      // One that stopped the ring gives back the index that it was told, with what was in flight behind it.
+      const before = queue.nextAvailable === queue.nextUsed ? open.length : 0;
+      queue.resume(open, queue.nextAvailable + before);
+      this.#device.resume?.();
+    }
     // A ring that begins at 0 and does not continue is a new driver's: what the last one claimed ends here. Not every
     // front-end says so (User-Mode Linux only disables its rings; STATUS is optional).
-    if (this.index === 0 && !continues && queue.nextAvailable === 0 && queue.nextUsed === 0)
+    if (this.index === 0 && !continues && isUnused) {
       this.#device.reset();
+      this.#onNewDriver();
+    }
     this.#queue = queue;
     this.#broken = false;
     this.#device.setQueue(this.index, queue, this.#call, continues);
+  }
+
+  /** @returns heads that a former process had taken and not returned, in their order */
+  #recover(tracker: InflightRegion, queue: DeviceQueue, continues: boolean): number[] {
+    // Our own tracking knows nothing of whose ring this is. Where nothing was ever returned, all that was offered lies in the
+    // available ring from 0 on, whoever's it is; so that nothing of a former guest is taken for this one's.
+    const isBegun = this.#inflight === null && !continues && queue.nextUsed === 0;
+    if (this.#forgetsInflight || isBegun) tracker.discard();
+    this.#forgetsInflight = false;
+    const open = tracker.recover(queue.nextUsed);
+    if (open === null) tracker.clear(queue.nextUsed);
+    return continues || open === null ? [] : open.filter((head) => head < queue.size);
   }
 
   /** Takes the queue from the device; it goes on from the same place with {@link attach}. */
@@ -200,6 +255,7 @@ export class Vring {
     this.#broken = false;
     this.#stoppedAt = null;
     this.#base = 0;
+    this.#forgetsInflight = true;
     this.#closeKick();
   }
 

@@ -4,12 +4,15 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createEventfd, createMemfd } from '../../../src/native.ts';
 import {
   encodeHeader,
+  encodeInflight,
   encodeMemoryTable,
   encodeMessage,
   encodeU64,
   HEADER_FLAG,
   HEADER_SIZE,
+  type InflightDescription,
   memoryTableSize,
+  PAYLOAD_SIZE,
   PROTOCOL_FEATURE,
   REQUEST,
   VERSION,
@@ -23,6 +26,12 @@ const NOTHING = new Uint8Array(0);
 function u64(value: bigint): Uint8Array {
   const bytes = new Uint8Array(8);
   encodeU64(value, bytes);
+  return bytes;
+}
+
+function inflight(description: Partial<InflightDescription>): Uint8Array {
+  const bytes = new Uint8Array(PAYLOAD_SIZE.INFLIGHT);
+  encodeInflight({ mmapSizeBytes: 0n, mmapOffset: 0n, queues: 0, queueSize: 0, ...description }, bytes);
   return bytes;
 }
 
@@ -236,11 +245,54 @@ describe('a message that is wrong ends the connection:', () => {
       /SET_LOG_BASE is not one/,
     ],
     [
-      'GET_INFLIGHT_FD, which is not offered',
+      'GET_INFLIGHT_FD for no queue',
       REQUEST.GET_INFLIGHT_FD,
-      new Uint8Array(24),
+      inflight({ queues: 0, queueSize: 64 }),
       0,
-      /GET_INFLIGHT_FD is not/,
+      /0 queues; the device has 2/,
+    ],
+    [
+      'GET_INFLIGHT_FD for more queues than there are',
+      REQUEST.GET_INFLIGHT_FD,
+      inflight({ queues: 3, queueSize: 64 }),
+      0,
+      /3 queues; the device has 2/,
+    ],
+    [
+      'GET_INFLIGHT_FD for queues that nobody can have',
+      REQUEST.GET_INFLIGHT_FD,
+      inflight({ queues: 2, queueSize: 65535 }),
+      0,
+      /queues of 65535; a power of two/,
+    ],
+    ['GET_INFLIGHT_FD cut short', REQUEST.GET_INFLIGHT_FD, new Uint8Array(19), 0, /at least 20/],
+    [
+      'SET_INFLIGHT_FD without a descriptor',
+      REQUEST.SET_INFLIGHT_FD,
+      inflight({ queues: 2, queueSize: 64, mmapSizeBytes: 4096n }),
+      0,
+      /0 descriptors; it has 1/,
+    ],
+    [
+      'SET_INFLIGHT_FD of too little memory',
+      REQUEST.SET_INFLIGHT_FD,
+      inflight({ queues: 2, queueSize: 64, mmapSizeBytes: 64n }),
+      1,
+      /64 bytes; 2 queues of 64 need 2176/,
+    ],
+    [
+      'SET_INFLIGHT_FD at an odd offset',
+      REQUEST.SET_INFLIGHT_FD,
+      inflight({ queues: 2, queueSize: 64, mmapSizeBytes: 4096n, mmapOffset: 3n }),
+      1,
+      /offset 3; a multiple of 8/,
+    ],
+    [
+      'SET_INFLIGHT_FD of what is no memory',
+      REQUEST.SET_INFLIGHT_FD,
+      inflight({ queues: 2, queueSize: 64, mmapSizeBytes: 4096n }),
+      1,
+      /map 2176 bytes/,
     ],
     ['request 0', 0, NOTHING, 0, /request 0 is not one/],
     ['request 41', 41, NOTHING, 0, /request 41 is not one/],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { VhostUserFrontEnd } from '../../../src/testing/front-end.ts';
-import { REQUEST } from '../../../src/wire/vhost-user.ts';
+import { KNOWN_PROTOCOL_FEATURES, type VhostUserFrontEnd } from '../../../src/testing/front-end.ts';
+import { PROTOCOL_FEATURE, REQUEST } from '../../../src/wire/vhost-user.ts';
 import {
   MSG_GET_VALUE,
   MSG_SET_DIRECTION,
@@ -13,13 +13,15 @@ import { serveChip, until } from './served-device.ts';
 
 const OK = 0;
 const ERR = 1;
+const INFLIGHT = KNOWN_PROTOCOL_FEATURES | PROTOCOL_FEATURE.INFLIGHT_SHMFD;
 
 /** A guest of a chip whose answers wait for the test. */
-async function slowGuest(queueSize = 64) {
+async function slowGuest(queueSize = 64, protocolFeatures = KNOWN_PROTOCOL_FEATURES) {
   const chip = new DeferredChip(8);
   const { lines, served } = serveChip(chip);
   const guest = await served.connect({
     queueSizes: [queueSize, 64],
+    protocolFeatures,
     regions: [{ guestPhysicalAddress: 0x4000_0000, sizeBytes: 0x40_0000 }],
   });
   const answered: string[] = [];
@@ -57,8 +59,24 @@ describe('answers that take time', () => {
     expect(answered).toEqual([`a ${OK}`, `b ${ERR}`, `c ${OK}`, `d ${OK}`]);
   });
 
-  it('of different lines overtake each other', async () => {
+  it('of different lines go back in the order of the ring, which is all that a restart would go by', async () => {
     const { chip, guest, answered, ask } = await slowGuest();
+    for (const gpio of [0, 1, 2]) ask(`line ${gpio}`, MSG_GET_VALUE, gpio);
+    ask('line 9', MSG_GET_VALUE, 9);
+    await looked(guest);
+    expect(chip.waiting).toEqual(['get 0', 'get 1', 'get 2']);
+    chip.answer(1);
+    await looked(guest);
+    expect(answered).toEqual([]);
+    chip.answer(0);
+    await until(() => answered.length === 2);
+    chip.answer(0);
+    await until(() => answered.length === 4);
+    expect(answered).toEqual([`line 0 ${OK}`, `line 1 ${OK}`, `line 2 ${OK}`, `line 9 ${ERR}`]);
+  });
+
+  it('of different lines overtake each other where the front-end keeps what is in flight', async () => {
+    const { chip, guest, answered, ask } = await slowGuest(64, INFLIGHT);
     for (const gpio of [0, 1, 2]) ask(`line ${gpio}`, MSG_GET_VALUE, gpio);
     ask('line 9', MSG_GET_VALUE, 9);
     await looked(guest);

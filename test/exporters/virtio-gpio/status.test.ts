@@ -35,10 +35,10 @@ describe('features', () => {
     const { control } = served.open();
     // F_IRQ 0, INDIRECT_DESC 28, EVENT_IDX 29, protocol features 30, VERSION_1 32.
     expect(await control.getU64(REQUEST.GET_FEATURES)).toBe(0x1_7000_0001n);
-    const { MQ, REPLY_ACK, BACKEND_REQ, CONFIG, RESET_DEVICE, CONFIGURE_MEM_SLOTS, STATUS } =
+    const { MQ, REPLY_ACK, BACKEND_REQ, CONFIG, INFLIGHT_SHMFD, RESET_DEVICE, CONFIGURE_MEM_SLOTS, STATUS } =
       PROTOCOL_FEATURE;
     expect(await control.getU64(REQUEST.GET_PROTOCOL_FEATURES)).toBe(
-      MQ | REPLY_ACK | BACKEND_REQ | CONFIG | RESET_DEVICE | CONFIGURE_MEM_SLOTS | STATUS,
+      MQ | REPLY_ACK | BACKEND_REQ | CONFIG | INFLIGHT_SHMFD | RESET_DEVICE | CONFIGURE_MEM_SLOTS | STATUS,
     );
     expect(await control.getU64(REQUEST.GET_QUEUE_NUM)).toBe(2n);
     expect(await control.getU64(REQUEST.GET_MAX_MEM_SLOTS)).toBeGreaterThanOrEqual(8n);
