@@ -97,6 +97,17 @@ void dialect_close(struct host_dialect *dialect) {
     dialect->lines = NULL;
 }
 
+struct vring_device *dialect_ring(struct host_dialect *dialect, unsigned queue) {
+    struct message_queues *queues = &dialect->metux_gpio.queues;
+    if (dialect->device.type == &virtio_gpio_type) {
+        return queue == 0 ? &dialect->virtio_gpio.request_queue : &dialect->virtio_gpio.event_queue;
+    }
+    if (dialect->device.type == &rpmsg_gpio_type) {
+        queues = &dialect->rpmsg_gpio.rpmsg.queues;
+    }
+    return queue == 0 ? &queues->to_driver : &queues->from_driver;
+}
+
 static void describe_metux(uint16_t line_count, const char *names, uint32_t names_bytes, uint32_t room,
                            struct dialect_vdev *vdev) {
     struct metux_gpio_config config = {

@@ -42,6 +42,8 @@ bool dialect_open(struct host_dialect *dialect, const struct dialect_options *op
                   uint16_t line_count, const char *names, uint32_t names_bytes);
 void dialect_close(struct host_dialect *dialect);
 
+struct vring_device *dialect_ring(struct host_dialect *dialect, unsigned queue);
+
 /* What the resource table says of the device. */
 struct dialect_vdev {
     uint32_t id;

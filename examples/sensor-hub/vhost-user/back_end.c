@@ -82,9 +82,8 @@ struct memory_region {
     uint64_t mmap_offset;
 };
 
-static uint64_t offered_features(void) {
-    /* Plain: Linux' own driver does not know the event stream. */
-    return (virtio_gpio_features() & ~(1u << VIRTIO_GPIO_F_EVENT_STREAM_BIT)) | F_PROTOCOL_FEATURES | F_VERSION_1;
+static uint64_t offered_features(const struct back_end *back_end) {
+    return back_end->vdev->features | F_PROTOCOL_FEATURES | F_VERSION_1;
 }
 
 static void replace_fd(int *slot, int fd) {
@@ -94,8 +93,8 @@ static void replace_fd(int *slot, int fd) {
     *slot = fd;
 }
 
-void back_end_init(struct back_end *back_end, struct virtio_gpio_device *device) {
-    *back_end = (struct back_end){.fd = -1, .request_fd = -1, .device = device};
+void back_end_init(struct back_end *back_end, struct host_dialect *dialect, const struct dialect_vdev *vdev) {
+    *back_end = (struct back_end){.fd = -1, .request_fd = -1, .dialect = dialect, .vdev = vdev};
     for (unsigned i = 0; i < BACK_END_QUEUES; i++) {
         back_end->queues[i].kick_fd = -1;
         back_end->queues[i].call_fd = -1;
@@ -108,7 +107,7 @@ void back_end_connect(struct back_end *back_end, int fd) {
 }
 
 void back_end_disconnect(struct back_end *back_end) {
-    virtio_gpio_reset(back_end->device);
+    back_end->dialect->device.type->reset(back_end->dialect->device.state);
     for (unsigned i = 0; i < BACK_END_QUEUES; i++) {
         replace_fd(&back_end->queues[i].kick_fd, -1);
         replace_fd(&back_end->queues[i].call_fd, -1);
@@ -116,7 +115,7 @@ void back_end_disconnect(struct back_end *back_end) {
     guest_memory_clear(&back_end->memory);
     replace_fd(&back_end->request_fd, -1);
     replace_fd(&back_end->fd, -1);
-    back_end_init(back_end, back_end->device);
+    back_end_init(back_end, back_end->dialect, back_end->vdev);
 }
 
 void back_end_call(const struct back_end *back_end, uint32_t queue) {
@@ -130,7 +129,7 @@ void back_end_call(const struct back_end *back_end, uint32_t queue) {
 /* ---- rings ---- */
 
 static struct vring_device *ring_of(struct back_end *back_end, unsigned index) {
-    return index == 0 ? &back_end->device->request_queue : &back_end->device->event_queue;
+    return dialect_ring(back_end->dialect, index);
 }
 
 static void detach(struct back_end *back_end, unsigned index) {
@@ -169,14 +168,14 @@ static bool update_ring(struct back_end *back_end, unsigned index) {
         return false;
     }
     place.next_used = used[1];
-    queue->attached = virtio_gpio_attach_queue(back_end->device, index, &place);
+    queue->attached = back_end->dialect->device.type->attach_queue(back_end->dialect->device.state, index, &place);
     return queue->attached;
 }
 
 /* vhost-user has no message for it that all front-ends send: a guest's reset shows as both queues disabled. */
 static void reset_when_all_disabled(struct back_end *back_end) {
     if (!back_end->queues[0].enabled && !back_end->queues[1].enabled) {
-        virtio_gpio_reset(back_end->device);
+        back_end->dialect->device.type->reset(back_end->dialect->device.state);
     }
 }
 
@@ -221,12 +220,13 @@ static uint64_t number_of(const struct message *message) {
 }
 
 static bool set_features(struct back_end *back_end, uint64_t features) {
-    if ((features & ~offered_features()) != 0) {
+    if ((features & ~offered_features(back_end)) != 0) {
         return false;
     }
     back_end->features = features;
-    return virtio_gpio_negotiate(back_end->device,
-                                 (uint32_t)(features & ~(F_PROTOCOL_FEATURES | F_VERSION_1)), virtio_gpio_features());
+    return back_end->dialect->device.type->negotiate(back_end->dialect->device.state,
+                                             (uint32_t)(features & ~(F_PROTOCOL_FEATURES | F_VERSION_1)),
+                                             back_end->vdev->features) > 0;
 }
 
 static bool set_memory(struct back_end *back_end, const struct message *message) {
@@ -335,16 +335,15 @@ static bool get_vring_base(struct back_end *back_end, const struct message *mess
 }
 
 static bool get_config(const struct back_end *back_end, const struct message *message) {
-    struct virtio_gpio_config config;
+    const uint32_t config_bytes = back_end->vdev->config_bytes;
     uint32_t head[3]; /* offset, size, flags */
     uint8_t answer[PAYLOAD_BYTES] = {0};
     memcpy(head, message->payload, sizeof head);
-    virtio_gpio_read_config(back_end->device, &config);
-    if (head[1] > PAYLOAD_BYTES - sizeof head || head[0] > sizeof config || head[1] > sizeof config - head[0]) {
+    if (head[1] > PAYLOAD_BYTES - sizeof head || head[0] > config_bytes || head[1] > config_bytes - head[0]) {
         return reply(back_end, message, answer, 0);
     }
     memcpy(answer, head, sizeof head);
-    memcpy(answer + sizeof head, (const uint8_t *)&config + head[0], head[1]);
+    memcpy(answer + sizeof head, back_end->vdev->config + head[0], head[1]);
     return reply(back_end, message, answer, (uint32_t)sizeof head + head[1]);
 }
 
@@ -379,7 +378,7 @@ static bool carry_out(struct back_end *back_end, struct message *message) {
 }
 
 static bool answer(struct back_end *back_end, struct message *message) {
-    const uint64_t features = offered_features();
+    const uint64_t features = offered_features(back_end);
     const uint64_t protocol_features = PROTOCOL_FEATURES;
     const uint64_t queues = BACK_END_QUEUES;
     switch (message->request) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * As much of a vhost-user back-end as it takes to let a Linux guest's driver judge the device: one
- * connection, two queues, plain virtio-gpio. A test's tool: it trusts the front-end not to stall.
+ * connection, two queues, no event stream. A test's tool: it trusts the front-end not to stall.
  */
 #ifndef SENSOR_HUB_VHOST_USER_BACK_END_H
 #define SENSOR_HUB_VHOST_USER_BACK_END_H
 
-#include "../lib/virtio_gpio_device.h"
+#include "../host/host_dialect.h"
 #include "guest_memory.h"
 
 #define BACK_END_QUEUES 2
@@ -26,14 +26,16 @@ struct back_end_queue {
 struct back_end {
     int fd; /* -1: nobody is connected */
     int request_fd; /* for our own requests, of which there are none */
-    struct virtio_gpio_device *device;
+    struct host_dialect *dialect;
+    const struct dialect_vdev *vdev;
     struct guest_memory memory;
     struct back_end_queue queues[BACK_END_QUEUES];
     uint64_t features;
     uint64_t protocol_features;
 };
 
-void back_end_init(struct back_end *back_end, struct virtio_gpio_device *device);
+/* Both must stay. */
+void back_end_init(struct back_end *back_end, struct host_dialect *dialect, const struct dialect_vdev *vdev);
 /* Takes over a connected socket. */
 void back_end_connect(struct back_end *back_end, int fd);
 /* Forgets the guest. Idempotent. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vhost-user-sensor-hub --socket-path=PATH --pins=PATH: the library's device, given to a Linux guest
- * without anything in between, so that Linux' own driver tells whether the device is right. For tests.
+ * vhost-user-sensor-hub --socket-path=PATH --pins=PATH [--dialect=NAME]: the library's device, given to a Linux
+ * guest without anything in between, so that Linux' own driver tells whether the device is right. For tests.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -21,6 +21,12 @@
 struct guest_hub {
     struct host_hub host;
     struct back_end back_end;
+    struct dialect_vdev vdev;
+    /*
+     * Queue 0 was kicked: the guest's driver is complete. There is no DRIVER_OK here, and rpmsg's announcement
+     * gets lost in a driver that does not listen yet.
+     */
+    bool started;
 };
 
 static void *port_translate(void *context, uint64_t address, uint32_t size_bytes) {
@@ -75,6 +81,7 @@ static void run(struct guest_hub *hub, int listen_fd) {
         }
         const bool kicked_requests = kicked(&entries[3]);
         const bool kicked_events = kicked(&entries[4]);
+        hub->started = (hub->started || kicked_requests) && back_end->fd >= 0;
         more = more || kicked_requests || kicked_events;
         if ((entries[1].revents & POLLIN) != 0) {
             const int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
@@ -89,7 +96,7 @@ static void run(struct guest_hub *hub, int listen_fd) {
             more = true; /* a ring may have come to life: its kick may be long past */
         }
         if (more && !hub->host.pins.hung) {
-            more = virtio_gpio_service(&hub->host.dialect.virtio_gpio);
+            more = hub->started && hub->host.dialect.device.type->service(hub->host.dialect.device.state);
         }
     }
 }
@@ -97,6 +104,8 @@ static void run(struct guest_hub *hub, int listen_fd) {
 int main(int argc, char **argv) {
     static const char socket_option[] = "--socket-path=";
     static const char pins_option[] = "--pins=";
+    static const char dialect_option[] = "--dialect=";
+    struct dialect_options dialect = DIALECT_DEFAULT;
     const char *socket_path = NULL;
     const char *pins_path = NULL;
     for (int i = 1; i < argc; i++) {
@@ -104,20 +113,28 @@ int main(int argc, char **argv) {
             socket_path = argv[i] + sizeof socket_option - 1;
         } else if (strncmp(argv[i], pins_option, sizeof pins_option - 1) == 0) {
             pins_path = argv[i] + sizeof pins_option - 1;
-        } else {
+        } else if (strncmp(argv[i], dialect_option, sizeof dialect_option - 1) != 0 ||
+                   !dialect_select(&dialect, argv[i] + sizeof dialect_option - 1)) {
             socket_path = NULL;
             break;
         }
     }
     if (socket_path == NULL || pins_path == NULL) {
-        fprintf(stderr, "usage: vhost-user-sensor-hub --socket-path=PATH --pins=PATH\n");
+        fprintf(stderr, "usage: vhost-user-sensor-hub --socket-path=PATH --pins=PATH [--dialect=NAME]\n");
         return 2;
     }
     struct guest_hub hub;
     int listen_fd = -1;
-    bool good = host_hub_open(&hub.host, "vhost-user-sensor-hub", &DIALECT_DEFAULT, LINES, true, port_translate,
+    /* Linux' own driver does not know the event stream. */
+    dialect.plain = dialect.kind == DIALECT_VIRTIO_GPIO;
+    hub.started = false;
+    bool good = host_hub_open(&hub.host, "vhost-user-sensor-hub", &dialect, LINES, true, port_translate,
                               port_ring_doorbell);
-    back_end_init(&hub.back_end, &hub.host.dialect.virtio_gpio);
+    if (good) {
+        dialect_describe(&dialect, &hub.host.dialect, LINES, hub.host.lines.names, hub.host.lines.names_bytes,
+                         sizeof hub.vdev.config, &hub.vdev);
+    }
+    back_end_init(&hub.back_end, &hub.host.dialect, &hub.vdev);
     if (good && (listen_fd = listen_at(socket_path)) >= 0) {
         /* The pins last: who finds their socket may connect to the other one too. */
         good = pins_open(&hub.host.pins, pins_path, &hub.host.lines);
