@@ -103,7 +103,8 @@ export class RemoteprocLifecycle {
   #changed(state: RemoteprocState): void {
     const before = this.#state;
     this.#state = state;
-    if (state === 'offline' || state === 'detached') this.#isAttachedByUs = false;
+    // Not at `detached`: the kernel detaches and attaches to recover it.
+    if (state === 'offline') this.#isAttachedByUs = false;
     this.#onLog(
       state === 'crashed' || state === 'deleted' ? 'warn' : 'info',
       `${this.#label} is ${state}, was ${before}`,

@@ -3,6 +3,11 @@
  * console. Commands carry an `id`; the answer has the same one. Everything else comes when it happens.
  */
 
+import type { CoprocessorOptions } from '../../../src/coprocessor/coprocessor-options.ts';
+import type { KernelRpmsgOptions } from '../../../src/coprocessor/kernel-rpmsg.ts';
+import type { RemoteprocState } from '../../../src/coprocessor/remoteproc.ts';
+import type { RemoteprocOptions } from '../../../src/coprocessor/remoteproc-lifecycle.ts';
+
 /** A bank of gpio-sim lines: a chip. */
 export interface SimBank {
   readonly label: string;
@@ -21,8 +26,35 @@ export interface SimChip {
 
 export type Operation = 'getDirection' | 'setDirection' | 'getValue' | 'setValue' | 'setIrqType';
 
+/** Commands for co-processors: the kernel's remoteproc, memory and doorbell by UIO, the kernel's rpmsg. */
+export interface CoprocessorCommands {
+  /** Writes a file, and the folder that it is in. */
+  writeBytes: { takes: { path: string; base64: string }; gives: null };
+  /** Begins to watch one; what becomes of it comes as {@link RemoteprocNews}. */
+  openRemoteproc: { takes: { options: RemoteprocOptions }; gives: RemoteprocState };
+  /** Gives the state afterwards. */
+  remoteproc: {
+    takes: { name: string; action: 'up' | 'start' | 'stop' | 'restart' | 'close' };
+    gives: RemoteprocState;
+  };
+  openCoprocessor: { takes: { options: Omit<CoprocessorOptions, 'onLog'> }; gives: null };
+  /** Binds a virtio device and starts it; its calls come as {@link CallNews}. */
+  bindVdev: { takes: { name: string; index: number; id: number }; gives: null };
+  kickVdev: { takes: { name: string; queue: number }; gives: null };
+  closeCoprocessor: { takes: { name: string }; gives: null };
+  openRpmsg: { takes: { options: Omit<KernelRpmsgOptions, 'onLog' | 'kernel'> }; gives: null };
+  rpmsgChannels: { takes: { name: string }; gives: readonly string[] };
+  rpmsgCounters: { takes: { name: string }; gives: Readonly<Record<string, number>> };
+  /** Gives the device that it is; its messages come as {@link MessageNews}. */
+  openChannel: { takes: { name: string; channel: string; timeoutMs: number }; gives: string };
+  /** Sends all in one turn; says of each whether it was taken. */
+  sendMessages: { takes: { channel: string; texts: readonly string[] }; gives: readonly boolean[] };
+  closeChannel: { takes: { channel: string }; gives: null };
+  closeRpmsg: { takes: { name: string }; gives: null };
+}
+
 /** Commands by their name: what they take and what they give. */
-export interface Commands {
+export interface Commands extends CoprocessorCommands {
   /** Makes simulated chips: one a bank, in their order. */
   createSim: { takes: { name: string; banks: readonly SimBank[] }; gives: readonly SimChip[] };
   /** Removes the chips of a simulation, whoever uses them. */
@@ -104,7 +136,35 @@ export interface GuestInterrupt {
   readonly status: number;
 }
 
+export interface RemoteprocNews {
+  readonly kind: 'remoteproc';
+  readonly name: string;
+  readonly state: RemoteprocState;
+}
+
+/** A co-processor's call reached a vdev. */
+export interface CallNews {
+  readonly kind: 'call';
+  readonly name: string;
+  /** Of all since it was bound. */
+  readonly count: number;
+}
+
+export interface MessageNews {
+  readonly kind: 'message';
+  readonly channel: string;
+  readonly text: string;
+}
+
+export type CoprocessorNews =
+  | RemoteprocNews
+  | CallNews
+  | MessageNews
+  | { readonly kind: 'channelGone'; readonly channel: string; readonly reason: string }
+  | { readonly kind: 'rpmsgLost'; readonly name: string; readonly reason: string };
+
 export type News =
+  | CoprocessorNews
   | EdgeNews
   | AvailabilityNews
   | LogNews

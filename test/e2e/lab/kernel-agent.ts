@@ -11,6 +11,7 @@ import type { LineConsumer, LineHandle } from '../../../src/gpio/line-handle.ts'
 import { GpiochipChip } from '../../../src/gpiochip/gpiochip.ts';
 import { VhostUserFrontEnd } from '../../../src/testing/front-end.ts';
 import { burst, createSim, levelOf, pull, removeSim } from './gpio-sim.ts';
+import { coprocessorDoers } from './kernel-agent-coprocessor.ts';
 import type { Answer, CommandName, Commands, News } from './kernel-agent-protocol.ts';
 
 function tell(message: News | Answer): void {
@@ -116,6 +117,7 @@ type Doers = {
 };
 
 const doers: Doers = {
+  ...coprocessorDoers(tell, (_level, text) => tell({ kind: 'log', text })),
   createSim: ({ name, banks }) => createSim(name, banks),
   removeSim: ({ name }) => {
     removeSim(name);

@@ -4,6 +4,7 @@ import { LabProcess } from './lab-process.ts';
 import { LineLog } from './line-log.ts';
 import { prerequisites, REPOSITORY } from './prerequisites.ts';
 import { ScratchFolder } from './scratch-folder.ts';
+import type { UmlDevice } from './uml-guest.ts';
 
 const BOOT_LIMIT_MS = 120_000;
 const ANSWER_LIMIT_MS = 60_000;
@@ -17,6 +18,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/t
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t configfs configfs /sys/kernel/config
+mount -t debugfs debugfs /sys/kernel/debug
 mount -t tmpfs tmpfs /tmp
 perl -e 'my $seed = pack("iia32", 256, 32, "not a secret");' \\
   -e 'open(my $random, ">", "/dev/random") or die; ioctl($random, 0x40085203, $seed) or die'
@@ -67,8 +69,8 @@ export class UmlHostRoot {
     );
   }
 
-  /** Boots; resolves when the agent takes commands. @throws WaitError with the end of the console */
-  static async boot(): Promise<UmlHostRoot> {
+  /** Boots, with vhost-user devices; resolves when the agent takes commands. @throws WaitError with the end of the console */
+  static async boot(devices: readonly UmlDevice[] = []): Promise<UmlHostRoot> {
     const { umlKernel } = prerequisites();
     const folder = new ScratchFolder();
     const init = folder.file('init');
@@ -84,6 +86,7 @@ export class UmlHostRoot {
         'rootflags=/',
         'ro',
         `init=${init}`,
+        ...devices.map(({ socketPath, deviceId }) => `virtio_uml.device=${socketPath}:${deviceId}`),
         'con0=fd:0,fd:1',
         'con=null',
         'ssl=null',
