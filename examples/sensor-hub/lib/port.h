@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Everything the library needs from the hardware that it runs on. A port fills one `struct hub_port`
- * (it can be const, in flash) and gives it to virtio_gpio_init(). The library has no other way out:
+ * (it can be const, in flash) and gives it to the device's init function. The library has no other way out:
  * it calls no libc function, allocates nothing and knows no register.
  *
- * Contexts: the library runs in two, the main loop (virtio_gpio_service) and pin interrupts
- * (virtio_gpio_line_changed, virtio_gpio_flush_events). What both touch, it touches between
+ * Contexts: the library runs in two, the main loop (remoteproc_vdev_service) and pin interrupts
+ * (hub_line_changed, hub_flush_events). What both touch, it touches between
  * enter_critical and leave_critical. A port without interrupts gives two empty functions.
  */
 #ifndef SENSOR_HUB_PORT_H
@@ -62,7 +62,7 @@ struct hub_port {
     bool (*set_direction)(void *context, uint16_t line, uint8_t direction, uint8_t level);
 
     /*
-     * From now on call virtio_gpio_line_changed() for at least these edges (more do no harm, the library
+     * From now on call hub_line_changed() for at least these edges (more do no harm, the library
      * filters); 0 switches the line's interrupt off. False: the line cannot interrupt (ERR). Called
      * between enter_critical and leave_critical.
      */
