@@ -164,7 +164,7 @@ export const coprocessor = section('A co-processor that shares memory with Linux
     'ms',
   ).default(200),
   restart: choice(
-    'When the process that `exec` starts is started again: `on-failure` unless it exited with code 0, `always`, or `never`. The pause before grows from 100 ms to 10 s, and is 100 ms again after a run that lasted ten times the pause before it. Without `exec` it says nothing: what went away is looked for until it is back.',
+    'When the process that `exec` starts is started again: `on-failure` unless it exited with code 0, `always`, or `never`. The pause before grows from 100 ms to 10 s, and is 100 ms again after a run of a second. Without `exec` it says nothing: what went away is looked for until it is back.',
     ['always', 'on-failure', 'never'],
   ).default('on-failure'),
   takeOver: flag(

@@ -4,14 +4,14 @@ export interface PauseBounds {
   readonly maxMs: number;
 }
 
-/** A run is stable when it lasted so many times the pause before it, and at least so many times the shortest. */
+/** A run is stable when it lasted so many times the shortest pause. */
 const STABLE_FACTOR = 10;
 
 /** Pauses that grow with each failure that follows soon on the last, and start anew after a stable run. No timer of its own. */
 export class RestartPause {
   readonly #bounds: PauseBounds;
   #lastMs = 0;
-  #startedAtMs = Number.NEGATIVE_INFINITY;
+  #startedAtMs = Number.POSITIVE_INFINITY;
 
   constructor(bounds: PauseBounds) {
     this.#bounds = bounds;
@@ -25,12 +25,10 @@ export class RestartPause {
   /** It has failed. @returns how long to wait, in milliseconds */
   next(nowMs = performance.now()): number {
     const { minMs, maxMs } = this.#bounds;
-    const stableMs = STABLE_FACTOR * Math.max(minMs, this.#lastMs);
-    const wasStable = nowMs - this.#startedAtMs >= stableMs;
-    // Failed attempts to start are no run.
-    const isRun = this.#startedAtMs > Number.NEGATIVE_INFINITY;
-    this.#startedAtMs = Number.NEGATIVE_INFINITY;
-    this.#lastMs = (isRun && wasStable) || this.#lastMs === 0 ? minMs : Math.min(maxMs, this.#lastMs * 2);
+    // A failed attempt to start is no run.
+    const wasStable = nowMs - this.#startedAtMs >= STABLE_FACTOR * minMs;
+    this.#startedAtMs = Number.POSITIVE_INFINITY;
+    this.#lastMs = wasStable || this.#lastMs === 0 ? minMs : Math.min(maxMs, this.#lastMs * 2);
     return this.#lastMs;
   }
 

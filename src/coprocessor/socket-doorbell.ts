@@ -12,6 +12,7 @@ import { CoprocessorError, describeOpenError } from './coprocessor-error.ts';
 import type { Doorbell, SocketDoorbellOptions } from './doorbell.ts';
 
 const EAGAIN = 11;
+const ECONNRESET = 104;
 /** Pause before the next attempt to connect: the first, and the longest. */
 const RETRY_MS = 50;
 const MAX_RETRY_MS = 500;
@@ -108,6 +109,8 @@ export class SocketDoorbell implements Doorbell {
 
   #onReady(status: number, ready: number): void {
     if (status < 0) {
+      // What is wrong with the connection, reading tells.
+      this.#read();
       this.#lose(`polling failed with errno ${-status}`);
       return;
     }
@@ -119,7 +122,8 @@ export class SocketDoorbell implements Doorbell {
     const count = readDescriptor(this.#fd, this.#incoming);
     if (count === -EAGAIN) return;
     if (count <= 0) {
-      this.#lose(count === 0 ? 'the other end closed the connection' : `reading failed with errno ${-count}`);
+      const isGone = count === 0 || count === -ECONNRESET;
+      this.#lose(isGone ? 'the other end closed the connection' : `reading failed with errno ${-count}`);
       return;
     }
     for (let i = 0; i < count && !this.#closed; i++) {

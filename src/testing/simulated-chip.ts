@@ -21,7 +21,7 @@ export class SimulatedChip implements Chip {
   readonly label = 'simulated';
   readonly lineCount: number;
   readonly streamsLevels = true;
-  readonly available = true;
+  readonly available: boolean = true;
   /** What each line would put out. */
   readonly #values: Uint8Array;
   readonly #directions: Uint8Array;

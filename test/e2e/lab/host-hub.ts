@@ -8,6 +8,8 @@ import { ScratchFolder } from './scratch-folder.ts';
 export interface HostHub {
   readonly gateway: Gateway;
   readonly pins: PinsClient;
+  /** The socket of {@link pins}: firmware that is started again has the same. */
+  readonly pinsPath: string;
   /** Of the first guest's device. */
   readonly socketPath: string;
   /** Of the second guest's device, which has the same lines. */
@@ -45,5 +47,5 @@ export async function startHostHub(
     }),
   );
   const pins = resources.add(await PinsClient.open(pinsPath, () => gateway.process.ended));
-  return { gateway, pins, socketPath, secondSocketPath };
+  return { gateway, pins, pinsPath, socketPath, secondSocketPath };
 }
