@@ -149,6 +149,48 @@ prepare_qemu() {
   done
 }
 
+# ---- QEMU 7.2, bookworm's own, beside it: the last one whose vhost-user-gpio-pci takes a chardev with reconnect=1. Unpacked, so
+# that installing it does not replace a QEMU 10 of the machine's.
+
+fetch_reconnecting_qemu() {
+  local work deb
+  say "fetching QEMU 7.2 from $codename"
+  work=$(mktemp -d "$cache/qemu.XXXXXX")
+  temporary+=("$work")
+  mkdir "$work/debs" "$work/root"
+  local names=(qemu-system-x86/"$codename" qemu-system-common/"$codename" qemu-system-data/"$codename")
+  if ! (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User= download "${names[@]}" >&2); then
+    ((EUID == 0)) || die "apt-get download ${names[*]} failed; run this as root, then this script again:
+  apt-get update"
+    apt-get -qq update >&2
+    (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User= download "${names[@]}" >&2)
+  fi
+  for deb in "$work"/debs/*.deb; do
+    dpkg -x "$deb" "$work/root"
+    dpkg-deb -f "$deb" Depends >>"$work/root/depends"
+  done
+  rm -rf "$cache/qemu-7"
+  mv -T "$work/root" "$cache/qemu-7"
+  rm -rf "$work"
+}
+
+prepare_reconnecting_qemu() {
+  local major needed
+  qemu_reconnecting=$(command -v qemu-system-x86_64 || true) qemu_reconnecting_data=
+  [[ -n $qemu_reconnecting && $(qemu_major "$qemu_reconnecting") == 7 ]] && return
+  [[ -e $cache/qemu-7/depends ]] || fetch_reconnecting_qemu
+  qemu_reconnecting=$cache/qemu-7/usr/bin/qemu-system-x86_64
+  qemu_reconnecting_data=$cache/qemu-7/usr/share/qemu:/usr/share/seabios:/usr/share/qemu
+  major=$(qemu_major "$qemu_reconnecting" || true)
+  if [[ -z $major ]]; then
+    mapfile -t needed < <(libraries <"$cache/qemu-7/depends")
+    require_packages "${needed[@]}"
+    major=$(qemu_major "$qemu_reconnecting" || true)
+  fi
+  [[ $major == 7 ]] ||
+    die "$qemu_reconnecting is version ${major:-unknown}, 7 is needed. Remove $cache/qemu-7 and run this again"
+}
+
 # ---- Mosquitto, unpacked rather than installed: its package starts a broker on port 1883, now and at each boot, which nobody
 # asked for who wants to run our tests. One that is installed already is used; it is started by the tests on ports of their own.
 
@@ -272,6 +314,7 @@ require_packages "${packages[@]}"
 prepare_mosquitto
 build_kernel um "$here/um.config" linux
 prepare_qemu
+prepare_reconnecting_qemu
 build_kernel x86_64 "$here/x86.config" vmlinux
 
 cat >"$cache/lab.env.new" <<ENV
@@ -280,6 +323,8 @@ X86_KERNEL=$(kernel_path x86_64 "$here/x86.config")
 QEMU_ARM=$qemu_arm
 QEMU_X86=$qemu_x86
 QEMU_DATA=$qemu_data
+QEMU_RECONNECTING=$qemu_reconnecting
+QEMU_RECONNECTING_DATA=$qemu_reconnecting_data
 MOSQUITTO=$mosquitto
 ENV
 mv "$cache/lab.env.new" "$cache/lab.env"

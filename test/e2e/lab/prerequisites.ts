@@ -23,6 +23,10 @@ export interface Prerequisites {
   readonly qemuX86: string;
   /** `-L` arguments that an unpacked QEMU needs to find its ROMs; empty for an installed one. */
   readonly qemuDataArguments: readonly string[];
+  /** qemu-system-x86_64, version 7: its vhost-user-gpio-pci can reconnect, and has no interrupts. */
+  readonly qemuReconnecting: string;
+  /** `-L` arguments for {@link qemuReconnecting}. */
+  readonly qemuReconnectingDataArguments: readonly string[];
   /** The broker; `mosquitto_passwd` lies in the bin folder beside its own. */
   readonly mosquitto: string;
 }
@@ -48,15 +52,19 @@ export function prerequisites(): Prerequisites {
     requireFile(path, SETUP);
     return path;
   };
+  const folderArguments = (key: string): string[] =>
+    (values.get(key) ?? '')
+      .split(':')
+      .filter((folder) => folder !== '')
+      .flatMap((folder) => ['-L', folder]);
   return {
     umlKernel: pathOf('UML_KERNEL'),
     x86Kernel: pathOf('X86_KERNEL'),
     qemuArm: pathOf('QEMU_ARM'),
     qemuX86: pathOf('QEMU_X86'),
-    qemuDataArguments: (values.get('QEMU_DATA') ?? '')
-      .split(':')
-      .filter((folder) => folder !== '')
-      .flatMap((folder) => ['-L', folder]),
+    qemuDataArguments: folderArguments('QEMU_DATA'),
+    qemuReconnecting: pathOf('QEMU_RECONNECTING'),
+    qemuReconnectingDataArguments: folderArguments('QEMU_RECONNECTING_DATA'),
     mosquitto: pathOf('MOSQUITTO'),
   };
 }

@@ -9,6 +9,8 @@ import { ScratchFolder } from './scratch-folder.ts';
 export interface QemuX86GuestOptions {
   /** Sockets of vhost-user-gpio back-ends, one PCI device each; they must listen already. */
   readonly gpioSocketPaths: readonly string[];
+  /** QEMU 7, which connects again when a back-end is back (it tries once a second), and has no interrupts. */
+  readonly reconnects?: boolean;
   readonly memoryMiB?: number;
   readonly bootLimitMs?: number;
 }
@@ -26,7 +28,11 @@ export class QemuX86Guest extends GuestConsole {
 
   /** Boots a guest; resolves when it takes commands. @throws WaitError with the end of its console */
   static async boot(options: QemuX86GuestOptions): Promise<QemuX86Guest> {
-    const { qemuX86, qemuDataArguments, x86Kernel } = prerequisites();
+    const lab = prerequisites();
+    const { reconnects = false } = options;
+    const [qemu, dataArguments] = reconnects
+      ? [lab.qemuReconnecting, lab.qemuReconnectingDataArguments]
+      : [lab.qemuX86, lab.qemuDataArguments];
     const folder = new ScratchFolder();
     const initrd = folder.file('initrd.gz');
     writeFileSync(initrd, buildInitramfs(GUEST_INIT));
@@ -34,16 +40,16 @@ export class QemuX86Guest extends GuestConsole {
     const process = new LabProcess({
       name: 'x86 guest',
       command: [
-        qemuX86,
-        ...qemuDataArguments,
+        qemu,
+        ...dataArguments,
         ...['-accel', 'tcg', '-machine', 'q35,memory-backend=mem', '-m', size],
         // vhost-user needs memory that another process can map.
         ...['-object', `memory-backend-memfd,id=mem,size=${size},share=on`],
-        ...['-kernel', x86Kernel, '-initrd', initrd],
+        ...['-kernel', lab.x86Kernel, '-initrd', initrd],
         ...['-append', 'console=ttyS0 quiet reboot=t panic=-1'],
         ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
         ...options.gpioSocketPaths.flatMap((path, index) => [
-          ...['-chardev', `socket,id=gpio${index},path=${path}`],
+          ...['-chardev', `socket,id=gpio${index},path=${path}${reconnects ? ',reconnect=1' : ''}`],
           ...['-device', `vhost-user-gpio-pci,chardev=gpio${index}`],
         ]),
       ],
