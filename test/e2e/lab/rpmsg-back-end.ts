@@ -59,6 +59,7 @@ export class RpmsgBackEnd {
   #peer: RpmsgPeer | null = null;
   /** Held open, as long as the guest listens at its other end. */
   #backEndFd = -1;
+  #isPaused = false;
   #closed = false;
 
   constructor(socketPath: string) {
@@ -194,9 +195,19 @@ export class RpmsgBackEnd {
     ring.kick = openPoll(kickFd, POLL_READABLE, () => this.#kicked(index), true);
   }
 
+  /** Lets what Linux sends lie, as firmware does that is too busy; Linux runs out of buffers. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#kicked(TRANSMIT_QUEUE);
+  }
+
   #kicked(index: number): void {
     const peer = this.#peer;
-    if (peer === null) return;
+    if (peer === null || this.#isPaused) return;
     do {
       peer.serve();
       for (const { source, destination, payload } of peer.taken()) {
