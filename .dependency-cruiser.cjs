@@ -3,7 +3,7 @@ const allowed = {
   wire: [],
   virtqueue: ['wire', 'native'],
   gpio: [],
-  coprocessor: ['wire', 'virtqueue', 'gpio', 'native'],
+  coprocessor: ['wire', 'virtqueue', 'gpio', 'native', 'libc'],
   exporters: ['wire', 'virtqueue', 'gpio', 'native'],
   gpiochip: ['wire', 'gpio', 'native', 'libc'],
   client: ['wire'],

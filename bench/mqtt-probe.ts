@@ -8,7 +8,7 @@ export const COMMAND_RATE = 10_000;
  * Level changes under way, at most: half of the firmware's 256 event buffers. The service gives them back a batch at a time, and
  * with more under way some are dropped when it has to wait for a processor: no rate that can be kept up.
  */
-const WINDOW = 128;
+const WINDOW = 192;
 const CHUNK = 32;
 /** Between two looks of the subscriber: it would be woken for each message otherwise, and take a third of a processor. */
 const NAP_US = 50;

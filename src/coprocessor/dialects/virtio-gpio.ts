@@ -42,6 +42,8 @@ export const WANTED_FEATURES =
 /** Longest names block that is asked for: bounds the memory that a co-processor can make us take. */
 const MAX_NAMES_BYTES = 0x40000;
 const BATCH = 256;
+/** Event buffers are given back after so many: until then the firmware has to do with what is left. */
+const EVENTS_STEP = 32;
 
 export interface VirtioGpioChipOptions {
   readonly name: string;
@@ -256,8 +258,12 @@ export class VirtioGpioChip implements CoprocessorChip, Pollable {
     const events = this.#events;
     const eventQueue = this.#eventQueue;
     if (events !== null && eventQueue !== null) {
-      count += events.poll(BATCH, this.#sink);
-      if (eventQueue.publish()) this.#vdev.kick(EVENT_QUEUE);
+      for (let left = BATCH; left > 0; left -= EVENTS_STEP) {
+        const taken = events.poll(EVENTS_STEP, this.#sink);
+        count += taken;
+        if (eventQueue.publish()) this.#vdev.kick(EVENT_QUEUE);
+        if (taken < EVENTS_STEP) break;
+      }
     }
     this.#polling = false;
     if (this.#requests.hasUnsent) this.#send();

@@ -10,8 +10,8 @@ import { correlationProperty, type EncodedTopic, encodeTopic } from './publish-e
 import type { Message } from './publish-stream.ts';
 
 /** Commands that are under way at the lines at a time: in all, and of one line. */
-export const MAX_COMMANDS = 1024;
-export const MAX_COMMANDS_PER_LINE = 64;
+export const MAX_COMMANDS = 2048;
+export const MAX_COMMANDS_PER_LINE = 512;
 /** Response topic and correlation data together: they are kept while the command is under way. */
 const MAX_RESPONSE_BYTES = 1024;
 

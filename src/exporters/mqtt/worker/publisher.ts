@@ -24,8 +24,8 @@ export interface PublisherOptions {
 /** Written at once, and at most so many not yet taken by the operating system: bounds the memory of a slow connection. */
 const BATCH_BYTES = 32 * 1024;
 const MAX_BATCHES = 2;
-/** Answers that wait: 1024 commands may be under way, and as many refused. Further ones go, and are counted. */
-const MAX_ANSWERS = 2048;
+/** Answers that wait: 2048 commands may be under way, and as many refused. Further ones go, and are counted. */
+const MAX_ANSWERS = 4096;
 const MANY_ANSWERS = 256;
 /** With events waiting, states have their turn so often: without a bound they would take half of a busy connection. */
 const STATES_EVERY_MS = 10;
