@@ -31,7 +31,16 @@ const CONSUMER = value('consumer', 'none', 'C');
  */
 export const COMMAND_WORDS: Readonly<Record<string, CommandWords>> = {
   serve: { options: [value('config', 'file', 'c'), ...TUNING, HELP], argument: 'none' },
-  demo: { options: [value('dir', 'folder'), value('mqtt-port', 'none'), ...TUNING, HELP], argument: 'none' },
+  demo: {
+    options: [
+      value('dir', 'folder'),
+      value('dialect', ['virtio-gpio', 'srtm', 'rpmsg-io', 'rpmsg-gpio', 'rpmsg-gpio-kind0', 'metux']),
+      value('mqtt-port', 'none'),
+      ...TUNING,
+      HELP,
+    ],
+    argument: 'none',
+  },
   'vhost-user-gpio': {
     options: [
       value('socket-path', 'file'),

@@ -1,9 +1,9 @@
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { defaultDemoFolder, demoConfig } from '../daemon/demo-config.ts';
+import { DEMO_DIALECTS, defaultDemoFolder, demoConfig } from '../daemon/demo-config.ts';
 import type { Service } from '../daemon/service.ts';
-import type { Command } from './command.ts';
+import { type Command, UsageError } from './command.ts';
 import { TUNING_OPTIONS, TUNING_USAGE, tuneProcess } from './process-tuning.ts';
 import { runService } from './run-service.ts';
 import { wholeNumber } from './whole-number.ts';
@@ -32,6 +32,8 @@ binds the vrings that it shares, and offers its 16 lines to one guest, to MQTT
                          (the hub's outside world) and control.sock (commands);
                          default: one of this user's in $XDG_RUNTIME_DIR or
                          /tmp; the control socket where commands look for it
+  --dialect=NAME         what firmware and service speak: virtio-gpio, srtm,
+                         rpmsg-io, rpmsg-gpio, rpmsg-gpio-kind0 or metux
   --mqtt-port=N          port of the embedded broker (default: 1883, or a free
                          one when that is taken)
 ${TUNING_USAGE}  -h, --help             this text
@@ -39,7 +41,12 @@ ${TUNING_USAGE}  -h, --help             this text
   async run(args, io) {
     const { values } = parseArgs({
       args: [...args],
-      options: { dir: { type: 'string' }, 'mqtt-port': { type: 'string' }, ...TUNING_OPTIONS },
+      options: {
+        dir: { type: 'string' },
+        dialect: { type: 'string' },
+        'mqtt-port': { type: 'string' },
+        ...TUNING_OPTIONS,
+      },
     });
     const { dir, 'mqtt-port': wantedPort } = values;
     const mqttPort =
@@ -48,9 +55,13 @@ ${TUNING_USAGE}  -h, --help             this text
           ? MQTT_PORT
           : 0
         : wholeNumber('--mqtt-port', wantedPort, 0, 65535);
+    const dialect = DEMO_DIALECTS.find((each) => each === (values.dialect ?? 'virtio-gpio'));
+    if (dialect === undefined) {
+      throw new UsageError(`--dialect=${values.dialect}: one of ${DEMO_DIALECTS.join(', ')} is needed`);
+    }
     const folder = dir ?? defaultDemoFolder();
     const controlSocket = dir === undefined ? undefined : join(folder, 'control.sock');
-    const { config, pinsSocket, guestSocket } = demoConfig(folder, { mqttPort, controlSocket });
+    const { config, pinsSocket, guestSocket } = demoConfig(folder, { mqttPort, controlSocket, dialect });
     await tuneProcess(values);
     const say = ({
       mqttPort: port,

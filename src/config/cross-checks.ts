@@ -129,7 +129,9 @@ function checkChips({ chips, coprocessors }: Config, report: Report): void {
       report(['chips', name, 'coprocessor'], `no co-processor is named "${chip.coprocessor}"`, right);
       continue;
     }
-    const vdev = `vdev ${chip.vdev} of "${chip.coprocessor}"`;
+    // Chips on rpmsg may share a vdev: each has a channel of its own.
+    const channel = chip.channel === undefined ? '' : `channel "${chip.channel}" of `;
+    const vdev = `${channel}vdev ${chip.vdev} of "${chip.coprocessor}"`;
     const other = chipOfVdev.get(vdev);
     if (other === undefined) {
       chipOfVdev.set(vdev, name);

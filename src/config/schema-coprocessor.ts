@@ -167,6 +167,12 @@ export const coprocessor = section('A co-processor that shares memory with Linux
     'When the process that `exec` starts is started again: `on-failure` unless it exited with code 0, `always`, or `never`. The pause before grows from 100 ms to 10 s, and is 100 ms again after a run of a second. Without `exec` it says nothing: what went away is looked for until it is back.',
     ['always', 'on-failure', 'never'],
   ).default('on-failure'),
+  rpmsgBufferBytes: integer(
+    'Size of an rpmsg buffer, header included, for a vdev of id 7. The firmware must have been built for the same: nothing tells it.',
+    32,
+    65_536,
+    'bytes',
+  ).default(512),
   takeOver: flag(
     'Bind a vdev that another driver left bound (its status says so). Only when you know that the other driver is gone.',
   ).default(false),

@@ -3,6 +3,7 @@
  * Defaults are the schema's; its parts are in `schema-*.ts`.
  */
 import { z } from 'zod';
+import { chip } from './schema-chip.ts';
 import {
   coprocessor,
   type doorbell,
@@ -10,40 +11,9 @@ import {
   type memorySource,
   type resourceTable,
 } from './schema-coprocessor.ts';
-import { choice, integer, named, path, section, text, type, typeError } from './schema-fields.ts';
-import { type exportedLine, exportedLines, lineSelector, lineSettings } from './schema-lines.ts';
+import { choice, integer, named, path, section } from './schema-fields.ts';
+import { type exportedLine, exportedLines, lineSelector } from './schema-lines.ts';
 import { control, mqtt } from './schema-mqtt.ts';
-
-const chip = z
-  .discriminatedUnion(
-    'type',
-    [
-      section('The lines that a vdev of a co-processor offers.', {
-        type: type('coprocessor', 'A chip of a co-processor; may be left out.')
-          .optional()
-          .transform((value) => value ?? ('coprocessor' as const)),
-        coprocessor: text('Name of the co-processor.', 'the name of a co-processor'),
-        vdev: integer('Which vdev of its resource table, counted from 0.', 0, 255).default(0),
-        reads: choice(
-          'Where GET_VALUE of a watched input is answered from: the level that the co-processor streams (`shadow`), or a request to it (`through`). When absent: `shadow` where the co-processor streams levels, else `through`.',
-          ['shadow', 'through'],
-        ).optional(),
-        lineSettings,
-      }),
-      section("A chip of this machine's kernel ([gpiochip.md](gpiochip.md)).", {
-        type: type('gpiochip', 'A local chip.'),
-        path: path('Its character device, such as `/dev/gpiochip0`.'),
-        lineSettings,
-      }),
-      section('A simulated chip: lines `sim0`, `sim1`, ...; line 2k is wired to line 2k+1.', {
-        type: type('sim', 'A simulated chip.'),
-        lines: integer('Number of lines.', 1, 65535, 'lines'),
-        lineSettings,
-      }),
-    ],
-    { error: typeError('"gpiochip", "sim", or none for a chip of a co-processor') },
-  )
-  .describe('A chip: a set of lines.');
 
 const exportSection = section('A virtio device that guests connect to.', {
   socket: path('Unix socket on which the service listens for a vhost-user front-end.'),

@@ -58,6 +58,7 @@ export class Coprocessor {
   #doorbell: Doorbell | undefined;
   #process: FirmwareProcess | undefined;
   #running: Running | undefined;
+  readonly #closingListeners: (() => void)[] = [];
   #bringUp: Promise<void> | undefined;
   #ended: { readonly reason: string; readonly isFailure: boolean } | undefined;
   #abortStart: (error: Error) => void = () => {};
@@ -209,6 +210,24 @@ export class Coprocessor {
     return bound;
   }
 
+  /**
+   * What a vdev is, without binding it: the id of its virtio device, and its configuration space.
+   * @throws CoprocessorError ERR_VDEV when the resource table has none of that index, ERR_CLOSED
+   */
+  describeVdev(index: number): { readonly id: number; readonly config: Uint8Array } {
+    const running = this.#running;
+    if (running === undefined || this.#ended !== undefined || this.#closing !== undefined) {
+      throw new CoprocessorError('ERR_CLOSED', `co-processor ${this.name} does not run`);
+    }
+    const vdevs = vdevsOf(readTable(running.location, running.memory));
+    const vdev = vdevs[index];
+    if (vdev === undefined) {
+      const there = vdevs.length === 0 ? 'none' : `0 to ${vdevs.length - 1}`;
+      throw new CoprocessorError('ERR_VDEV', `the resource table has no vdev ${index}; there are ${there}`);
+    }
+    return { id: vdev.id, config: vdev.config };
+  }
+
   #settle(index: number, vdev: VdevNotifyIds): void {
     const settled = (): boolean => this.#settling.delete(index);
     this.#settling.set(index, this.#untilQuiet(vdev).then(settled, settled));
@@ -254,6 +273,11 @@ export class Coprocessor {
     return this.#options.isSupervised ? 'debug' : 'error';
   }
 
+  /** The listener runs when `close()` begins, while memory and vrings are still there. */
+  onClosing(listener: () => void): void {
+    this.#closingListeners.push(listener);
+  }
+
   #called(notifyId: number): void {
     this.#wait.called(notifyId);
     // Backwards: a vdev may be closed, and so be taken out, by what its call brings.
@@ -293,6 +317,7 @@ export class Coprocessor {
   async #close(): Promise<void> {
     // Not before #closing is set: what is torn down here calls back.
     await Promise.resolve();
+    for (const listener of this.#closingListeners.splice(0)) listener();
     for (const vdev of [...this.#bound]) vdev.close();
     this.#abortStart(this.#closedError());
     this.#wait.abort(this.#closedError());

@@ -10,7 +10,8 @@ import type { Line } from '../gpio/line.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import type { ChipStatus, CoprocessorStatus } from '../wire/control.ts';
 import { applySettings, unknownLine } from './apply-settings.ts';
-import { openCoprocessorChip, openLocalChip, superviseCoprocessor } from './open-chip.ts';
+import { openLocalChip, superviseCoprocessor } from './open-chip.ts';
+import { openCoprocessorChip } from './open-coprocessor-chip.ts';
 
 /** Faults of the firmware rather than of the set-up: that chip is refused, the others are served. */
 const FIRMWARE_FAULTS = new Set([
@@ -19,6 +20,7 @@ const FIRMWARE_FAULTS = new Set([
   'ERR_CARVEOUT',
   'ERR_START_TIMEOUT',
   'ERR_WIRE',
+  'ERR_RPMSG',
 ]);
 
 export interface ChipSetOptions {
@@ -31,6 +33,8 @@ export interface ChipSetOptions {
 interface OpenChip {
   readonly config: ChipConfig;
   readonly lines: ChipLines;
+  /** What else is closed with it. */
+  readonly release: (() => Promise<void>) | undefined;
 }
 
 /** The co-processors that run and the chips that are open. */
@@ -41,6 +45,7 @@ export class ChipSet {
   readonly #refused = new Map<string, CoprocessorStatus>();
   readonly #chips = new Map<string, OpenChip>();
   readonly #lines = new Map<string, ChipLines>();
+  readonly #releasing: Promise<void>[] = [];
   #closed = false;
 
   constructor(options: ChipSetOptions) {
@@ -128,27 +133,32 @@ export class ChipSet {
     const { onLog, poller } = this.#options;
     const chipConfig = config.chips[name]!;
     let chip: Chip;
+    let release: (() => Promise<void>) | undefined;
     if (chipConfig.type === 'coprocessor') {
       const supervisor = this.#coprocessors.get(chipConfig.coprocessor);
       // It was refused, and that was said.
       if (supervisor === undefined) return;
-      const requestTimeoutMs = config.coprocessors[chipConfig.coprocessor]?.requestTimeoutMs ?? 200;
+      const { requestTimeoutMs, rpmsgBufferBytes } = config.coprocessors[chipConfig.coprocessor]!;
+      const context = { poller, requestTimeoutMs, rpmsgBufferBytes, onLog };
       chip = await supervisor.open(name, (running, isReturn) =>
-        openCoprocessorChip(name, chipConfig, running, requestTimeoutMs, poller, isReturn),
+        openCoprocessorChip(name, chipConfig, running, context, isReturn),
       );
-    } else chip = await openLocalChip(name, chipConfig, onLog);
-    if (this.#closed) chip.close();
+    } else ({ chip, release } = await openLocalChip(name, chipConfig, onLog));
+    if (this.#closed) {
+      chip.close();
+      await release?.();
+    }
     this.#throwIfClosed();
     const lines = new ChipLines(chip, chipConfig.type === 'coprocessor' ? chipConfig.reads : undefined);
     // Of a co-processor's chip its supervisor says it.
-    const isSupervised = chipConfig.type === 'coprocessor';
+    const isSupervised = chipConfig.type === 'coprocessor' || chipConfig.type === 'rpmsg';
     lines.onAvailability((available, reason) =>
       onLog(
         isSupervised ? 'debug' : available ? 'info' : 'error',
         `chip ${name} is ${available ? 'available' : 'unavailable'}: ${reason}`,
       ),
     );
-    this.#chips.set(name, { config: chipConfig, lines });
+    this.#chips.set(name, { config: chipConfig, lines, release });
     this.#lines.set(name, lines);
     this.#checkSettings(name, lines, chipConfig);
     await new Promise<void>((resolve) => lines.learnDirections(resolve));
@@ -183,7 +193,10 @@ export class ChipSet {
 
   /** Closes a chip whose consumers have closed their lines. */
   closeChip(name: string): void {
-    this.#lines.get(name)?.chip.close();
+    const open = this.#chips.get(name);
+    open?.lines.chip.close();
+    const releasing = open?.release?.();
+    if (releasing !== undefined) this.#releasing.push(releasing);
     this.#lines.delete(name);
     this.#chips.delete(name);
   }
@@ -221,6 +234,7 @@ export class ChipSet {
   async close(): Promise<void> {
     this.#closed = true;
     for (const name of [...this.#chips.keys()]) this.closeChip(name);
-    await Promise.all([...this.#coprocessors.keys()].map((name) => this.stop(name)));
+    const stopping = [...this.#coprocessors.keys()].map((name) => this.stop(name));
+    await Promise.all([...stopping, ...this.#releasing.splice(0)]);
   }
 }

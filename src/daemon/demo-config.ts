@@ -18,9 +18,56 @@ export interface DemoConfig {
   readonly guestSocket: string;
 }
 
+/** Protocols that the firmware example speaks. */
+export const DEMO_DIALECTS = [
+  'virtio-gpio',
+  'srtm',
+  'rpmsg-io',
+  'rpmsg-gpio',
+  'rpmsg-gpio-kind0',
+  'metux',
+] as const;
+export type DemoDialect = (typeof DEMO_DIALECTS)[number];
+
+/** Lines of the firmware example, in the order of their offsets; the dialects over rpmsg have no names of their own. */
+const LINE_NAMES = [
+  'IMU_INT',
+  'BARO_DRDY',
+  'ALS_INT',
+  'PROX_INT',
+  'MAG_DRDY',
+  'BUTTON',
+  'LID_OPEN',
+  'TAMPER',
+  'LED_STATUS',
+  'LED_ERROR',
+  'SENSOR_RST',
+  'SENSOR_PWR_EN',
+  'BUZZER',
+  '',
+  'LOOP_OUT',
+  'LOOP_IN',
+] as const;
+/** Its ports have so many lines. */
+const LINES_A_PORT = 8;
+
+/** What the demo's chip says of a dialect. */
+function chipOf(dialect: DemoDialect): object {
+  if (dialect === 'virtio-gpio' || dialect === 'metux') return { coprocessor: 'hub', dialect };
+  const hasPorts = dialect === 'srtm' || dialect === 'rpmsg-io';
+  const lines = LINE_NAMES.map((name, offset) => ({
+    port: hasPorts ? Math.floor(offset / LINES_A_PORT) : 0,
+    pin: hasPorts ? offset % LINES_A_PORT : offset,
+    name,
+  }));
+  return { coprocessor: 'hub', dialect, lines };
+}
+
 export interface DemoOptions {
   /** Port of the embedded broker; 0 = a free one. */
   readonly mqttPort: number;
+  /** What firmware and service speak. */
+  readonly dialect?: DemoDialect;
   /** undefined: where the commands look by themselves. */
   readonly controlSocket: string | undefined;
 }
@@ -49,7 +96,10 @@ function makeFolder(folder: string): void {
  * @param folder for the sockets; made (mode 0700) if it is not there
  * @throws Error when the folder cannot be made, or others could replace the sockets in it
  */
-export function demoConfig(folder: string, { mqttPort, controlSocket }: DemoOptions): DemoConfig {
+export function demoConfig(
+  folder: string,
+  { mqttPort, controlSocket, dialect = 'virtio-gpio' }: DemoOptions,
+): DemoConfig {
   makeFolder(folder);
   const status = lstatSync(folder);
   if (!status.isDirectory() || status.uid !== process.getuid?.()) {
@@ -67,10 +117,10 @@ export function demoConfig(folder: string, { mqttPort, controlSocket }: DemoOpti
         memory: [{ type: 'memfd', sizeBytes: 0x40000, deviceAddress: 0x20000000 }],
         resourceTable: { deviceAddress: 0x20000000 },
         doorbell: { type: 'eventfd' },
-        exec: { command: [HOST_FIRMWARE, `--pins=${pinsSocket}`] },
+        exec: { command: [HOST_FIRMWARE, `--pins=${pinsSocket}`, `--dialect=${dialect}`] },
       },
     },
-    chips: { hub: { coprocessor: 'hub' } },
+    chips: { hub: chipOf(dialect) },
     exports: { vm1: { socket: guestSocket, lines: ['hub/*'] } },
     mqtt: {
       broker: 'embedded',

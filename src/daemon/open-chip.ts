@@ -1,15 +1,14 @@
 import type { ChipConfig, CoprocessorConfig } from '../config/config.ts';
 import { Coprocessor } from '../coprocessor/coprocessor.ts';
-import { VirtioGpioChip, WANTED_FEATURES } from '../coprocessor/dialects/virtio-gpio.ts';
+import { openRpmsgChip } from '../coprocessor/dialects/rpmsg-dialects.ts';
+import { KernelRpmsg } from '../coprocessor/kernel-rpmsg.ts';
 import type { Log } from '../coprocessor/log.ts';
-import type { CoprocessorChip } from '../coprocessor/supervised-chip.ts';
-import { CoprocessorSupervisor } from '../coprocessor/supervisor.ts';
+import { CoprocessorSupervisor, type Incarnation } from '../coprocessor/supervisor.ts';
 import type { Chip } from '../gpio/chip.ts';
 import { GpiochipChip } from '../gpiochip/gpiochip.ts';
 import { GpiochipError } from '../gpiochip/gpiochip-error.ts';
 import { SimulatedChip } from '../testing/simulated-chip.ts';
-import type { Poller } from '../virtqueue/poller.ts';
-import { VIRTIO_ID_GPIO } from '../wire/virtio-gpio.ts';
+import { rpmsgChipOptions } from './open-coprocessor-chip.ts';
 
 /** A co-processor as configured, and what starts it again; not started yet. */
 export function superviseCoprocessor(
@@ -45,33 +44,79 @@ function openGpiochip(name: string, path: string, onLog: Log): Chip {
   }
 }
 
-/** Opens a chip that is of no co-processor, as configured. */
+/** A chip, and what else has to be closed after it. */
+export interface OpenedChip {
+  readonly chip: Chip;
+  readonly release?: () => Promise<void>;
+}
+
+/** Opens a chip that is of no co-processor of ours, as configured. */
 export async function openLocalChip(
   name: string,
   config: Exclude<ChipConfig, { readonly type: 'coprocessor' }>,
   onLog: Log,
-): Promise<Chip> {
-  if (config.type === 'sim') return new SimulatedChip(name, config.lines);
-  return openGpiochip(name, config.path, onLog);
+): Promise<OpenedChip> {
+  if (config.type === 'sim') return { chip: new SimulatedChip(name, config.lines) };
+  if (config.type === 'rpmsg') return openKernelRpmsgChip(name, config, onLog);
+  return { chip: openGpiochip(name, config.path, onLog) };
 }
 
-/** Opens a chip of a co-processor that runs, as configured; also again, when it was lost. */
-export async function openCoprocessorChip(
+/** The kernel's rpmsg from its appearance to its going, as what a supervisor brings back. */
+class KernelRpmsgLife implements Incarnation {
+  readonly transport: KernelRpmsg;
+
+  constructor(transport: KernelRpmsg) {
+    this.transport = transport;
+  }
+
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  onExit(listener: (reason: string, isFailure: boolean) => void): void {
+    this.transport.onLost((reason) => listener(reason, true));
+  }
+
+  /** There is no process of ours. */
+  kill(): boolean {
+    return false;
+  }
+
+  close(): Promise<void> {
+    this.transport.close();
+    return Promise.resolve();
+  }
+}
+
+async function openKernelRpmsgChip(
   name: string,
-  { vdev: index }: Extract<ChipConfig, { readonly type: 'coprocessor' }>,
-  running: Coprocessor,
-  requestTimeoutMs: number,
-  poller: Poller,
-  isReturn: boolean,
-): Promise<CoprocessorChip> {
-  // The firmware may still be busy with the queues of before.
-  await running.resetVdev(index);
-  const vdev = running.bindVdev(index, VIRTIO_ID_GPIO, WANTED_FEATURES);
+  config: Extract<ChipConfig, { readonly type: 'rpmsg' }>,
+  onLog: Log,
+): Promise<OpenedChip> {
+  const { control, device, dialect, requestTimeoutMs } = config;
+  const supervisor = new CoprocessorSupervisor<KernelRpmsgLife>({
+    name: `rpmsg of chip ${name}`,
+    create: () => new KernelRpmsgLife(KernelRpmsg.open({ name, control, device, onLog })),
+    hasProcess: false,
+    restart: 'always',
+    onLog,
+  });
+  const where = device ?? control ?? 'the kernel’s rpmsg';
   try {
-    return await VirtioGpioChip.open(vdev, { name, where: running.name, poller, requestTimeoutMs, isReturn });
+    await supervisor.start();
+    const chip = await supervisor.open(name, ({ transport }) =>
+      openRpmsgChip(transport, {
+        name,
+        where,
+        dialect,
+        requestTimeoutMs,
+        onLog,
+        ...rpmsgChipOptions(config),
+      }),
+    );
+    return { chip, release: () => supervisor.close() };
   } catch (error) {
-    vdev.fail(error instanceof Error ? error.message : String(error));
-    vdev.close();
+    await supervisor.close();
     throw error;
   }
 }

@@ -190,3 +190,47 @@ describe('the demo’s folder', () => {
     expect(stderr).toMatch(message);
   });
 });
+
+describe('demo --dialect', () => {
+  it.each(['virtio-gpio', 'srtm', 'rpmsg-io', 'rpmsg-gpio', 'rpmsg-gpio-kind0', 'metux'])(
+    '%s: the same commands work, also after the firmware has crashed',
+    async (dialect) => {
+      const folder = scratchFolder();
+      const command = new CommandProcess([
+        'demo',
+        `--dir=${folder}`,
+        '--mqtt-port=0',
+        `--dialect=${dialect}`,
+      ]);
+      await command.until(/^ready: vm1 \(16 lines\).*\n/);
+      const socket = `--socket=${join(folder, 'control.sock')}`;
+      const ask = (...args: string[]) => run([...args, socket]);
+      expect((await ask('info', 'IMU_INT')).stdout).toMatch(/^hub 0\t"IMU_INT"/);
+      expect(await ask('set', 'LED_STATUS=1')).toMatchObject({ code: 0, stderr: '' });
+      const pins = new PinsClient(join(folder, 'pins.sock'));
+      expect(await pins.ask('get LED_STATUS')).toBe('1');
+      const mon = new CommandProcess(['mon', '--banner', '-n', '2', 'IMU_INT', socket]);
+      await mon.until(/\n/);
+      await pins.ask('set IMU_INT 1');
+      await mon.until(/\trising\t"IMU_INT"\n/);
+      await pins.ask('set IMU_INT 0');
+      await mon.until(/\tfalling\t"IMU_INT"\n/);
+      expect(await mon.exit()).toBe(0);
+      pins.tell('crash');
+      await command.until(/hub.* is back/, 'stderr');
+      // Answered once the line is what it was.
+      expect((await ask('get', 'LED_STATUS')).stdout).toBe('"LED_STATUS"=active\n');
+      const again = new PinsClient(join(folder, 'pins.sock'));
+      expect(await again.ask('get LED_STATUS')).toBe('1');
+      expect(await ask('set', 'LED_STATUS=0')).toMatchObject({ code: 0 });
+      expect(await again.ask('get LED_STATUS')).toBe('0');
+      expect(await command.terminate()).toBe(0);
+    },
+  );
+
+  it('says which there are', async () => {
+    const { code, stderr } = await run(['demo', '--dialect=modbus']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('--dialect=modbus: one of virtio-gpio, srtm, rpmsg-io');
+  });
+});

@@ -32,7 +32,7 @@ const CASES: [string, string, string, string][] = [
     'an unknown key that resembles none',
     'requestTimeoutMs: 200',
     'colour: red',
-    '9:5: coprocessors.hub.colour: unknown key; known keys: memory, resourceTable, doorbell, exec, startTimeoutMs, requestTimeoutMs, restart, takeOver',
+    '9:5: coprocessors.hub.colour: unknown key; known keys: memory, resourceTable, doorbell, exec, startTimeoutMs, requestTimeoutMs, restart, rpmsgBufferBytes, takeOver',
   ],
   [
     'a mistyped key, which is not called missing as well',
@@ -116,7 +116,7 @@ const CASES: [string, string, string, string][] = [
     'an unknown type of chip',
     'type: sim',
     'type: simulated',
-    '12:16: chips.sim.type: is "simulated"; expected "gpiochip", "sim", or none for a chip of a co-processor',
+    '12:16: chips.sim.type: is "simulated"; expected "gpiochip", "rpmsg", "sim", or none for a chip of a co-processor',
   ],
   [
     'a bad name',

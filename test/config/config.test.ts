@@ -93,6 +93,7 @@ describe('parseConfig', () => {
       startTimeoutMs: 5000,
       requestTimeoutMs: 200,
       restart: 'on-failure',
+      rpmsgBufferBytes: 512,
       takeOver: false,
     });
     expect(config.coprocessors.board).toEqual({
@@ -109,17 +110,27 @@ describe('parseConfig', () => {
       startTimeoutMs: 1,
       requestTimeoutMs: 450,
       restart: 'on-failure',
+      rpmsgBufferBytes: 512,
       takeOver: true,
     });
     expect(config.coprocessors.slow?.doorbell).toEqual({ type: 'poll', intervalMs: 10 });
     expect(config.coprocessors.qemu?.doorbell).toEqual({ type: 'socket', path: '/etc/rproc/db.sock' });
     expect(config.coprocessors.qemu?.exec?.command[0]).toBe('qemu-system-arm');
     expect(config.chips).toEqual({
-      hub: { type: 'coprocessor', coprocessor: 'hub', vdev: 0, lineSettings: {} },
+      hub: {
+        type: 'coprocessor',
+        coprocessor: 'hub',
+        vdev: 0,
+        dialect: 'auto',
+        directions: 'doc',
+        lineSettings: {},
+      },
       board: {
         type: 'coprocessor',
         coprocessor: 'board',
         vdev: 1,
+        dialect: 'auto',
+        directions: 'doc',
         reads: 'through',
         lineSettings: { '*': { onRelease: 'input' }, '#3': { debounceMs: 5, activeLow: true } },
       },

@@ -31,7 +31,11 @@ describe('demoConfig', () => {
     const { config, pinsSocket, guestSocket } = demoConfig(folder, OPTIONS);
     expect(statSync(folder).mode & 0o777).toBe(0o700);
     expect([pinsSocket, guestSocket]).toEqual([join(folder, 'pins.sock'), join(folder, 'vm1.sock')]);
-    expect(config.coprocessors.hub!.exec!.command).toEqual([HOST_FIRMWARE, `--pins=${pinsSocket}`]);
+    expect(config.coprocessors.hub!.exec!.command).toEqual([
+      HOST_FIRMWARE,
+      `--pins=${pinsSocket}`,
+      '--dialect=virtio-gpio',
+    ]);
     expect(config.exports.vm1!.socket).toBe(guestSocket);
     expect(config.mqtt).toMatchObject({ broker: 'embedded', port: 0, gateway: 'demo' });
     expect(config.control).toEqual({ enabled: true, access: 'write' });
