@@ -28,7 +28,8 @@ export class OwedReplies {
   }
 
   has(key: number): boolean {
-    return this.#owed.some((owed) => owed.key === key);
+    // Nothing is owed to almost every request.
+    return this.#owed.length > 0 && this.#owed.some((owed) => owed.key === key);
   }
 
   /**
