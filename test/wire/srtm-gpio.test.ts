@@ -97,7 +97,14 @@ describe('SRTM messages of the GPIO service', () => {
     [{ command: 256 }, 'command'],
     [{ value: 1.5 }, 'value'],
   ])('does not encode %o', (wrong, field) => {
-    const response = { type: srtm.TYPE_RESPONSE, command: 0, port: 0, pin: 0, returnCode: 0, value: 0 };
+    const response = {
+      type: srtm.TYPE_RESPONSE,
+      command: 0,
+      port: 0,
+      pin: 0,
+      returnCode: 0,
+      value: 0,
+    } as const;
     expect(() => srtm.encodeSrtmMessage({ ...response, ...wrong })).toThrow(
       expect.objectContaining({ field }),
     );
