@@ -42,7 +42,7 @@ export class RemoteprocLifecycle {
   readonly #remoteproc: Remoteproc;
   readonly #options: RemoteprocOptions;
   readonly #onLog: Log;
-  readonly #listeners: ((state: RemoteprocState) => void)[] = [];
+  readonly #listeners = new Set<(state: RemoteprocState) => void>();
   readonly #unwatch: () => void;
   #state: RemoteprocState;
   /** This service attached to it: it ran before, and runs on afterwards. */
@@ -95,9 +95,12 @@ export class RemoteprocLifecycle {
     return isUp(this.#state) || (this.#state === 'detached' && this.#options.start !== true);
   }
 
-  /** Tells of each state from now on. */
-  onState(listener: (state: RemoteprocState) => void): void {
-    this.#listeners.push(listener);
+  /** Tells of each state from now on. @returns how to stop it; idempotent */
+  onState(listener: (state: RemoteprocState) => void): () => void {
+    // Of its own: the same function may be given twice.
+    const own = (state: RemoteprocState): void => listener(state);
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
   }
 
   #changed(state: RemoteprocState): void {
@@ -183,14 +186,14 @@ export class RemoteprocLifecycle {
     return new Promise((resolve, reject) => {
       const end = (error?: Error): void => {
         clearTimeout(timer);
-        this.#listeners.splice(this.#listeners.indexOf(listener), 1);
+        unlisten();
         this.#abortWait = () => {};
         if (error === undefined) resolve();
         else reject(error);
       };
-      const listener = (): void => {
+      const unlisten = this.onState(() => {
         if (this.isUp) end();
-      };
+      });
       const timer = setTimeout(() => {
         const { state } = this;
         end(
@@ -200,7 +203,6 @@ export class RemoteprocLifecycle {
           ),
         );
       }, timeoutMs);
-      this.#listeners.push(listener);
       this.#abortWait = end;
     });
   }
@@ -224,7 +226,7 @@ export class RemoteprocLifecycle {
   async #close(): Promise<void> {
     this.#abortWait(this.#closedError());
     await this.#queue;
-    this.#listeners.length = 0;
+    this.#listeners.clear();
     if (this.#options.stopOnExit === true) {
       const { state } = this.#remoteproc;
       try {
