@@ -31,7 +31,7 @@ export function readUioMap(
   const name = basename(device);
   const folder = join(sysfsRoot, 'class/uio', name);
   const mapFolder = join(folder, 'maps', `map${map}`);
-  const read = (file: string): number => {
+  const read = (file: string): bigint => {
     const path = join(mapFolder, file);
     let text: string;
     try {
@@ -39,17 +39,17 @@ export function readUioMap(
     } catch (error) {
       throw new CoprocessorError(code, describeMissing(folder, name, map), error);
     }
-    const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < 0 || text === '') {
+    if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) {
       throw new CoprocessorError(code, `${path} holds ${JSON.stringify(text)}, expected a number`);
     }
-    return value;
+    return BigInt(text);
   };
   const pageSize = pageSizeBytes();
+  // Drivers of memory that they allocated give the kernel's own address of it, which no Number holds (0xffff888012340000).
   const address = read('addr');
-  const size = read('size');
-  const offset = read('offset');
-  const inAddress = address % pageSize;
+  const size = Number(read('size'));
+  const offset = Number(read('offset'));
+  const inAddress = Number(address % BigInt(pageSize));
   // Older drivers give the exact address and size; newer ones (uio_pdrv_genirq since 5.3) a page's address, the offset in it, and
   // a size that counts from the page.
   const inPageOffset = inAddress !== 0 ? inAddress : offset;
@@ -57,7 +57,7 @@ export function readUioMap(
   if (sizeBytes <= 0 || inPageOffset >= pageSize) {
     throw new CoprocessorError(
       code,
-      `${mapFolder}: address ${hex(address)}, size ${hex(size)} and offset ${hex(offset)} do not describe memory`,
+      `${mapFolder}: address 0x${address.toString(16)}, size ${hex(size)} and offset ${hex(offset)} do not describe memory`,
     );
   }
   return { inPageOffset, sizeBytes, mmapOffset: map * pageSize };
