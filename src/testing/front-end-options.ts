@@ -42,6 +42,8 @@ export interface FrontEndOptions {
   readonly regions?: readonly FrontEndRegion[];
   /** In which region each vring lies; default the first one. */
   readonly vringRegions?: readonly number[];
+  /** Queues that the device has; default {@link QUEUE_COUNT}. */
+  readonly queueCount?: 1 | 2;
   /** Descriptors of each vring; default 64. */
   readonly queueSizes?: readonly number[];
   /** Default eventfd. */

@@ -30,10 +30,11 @@ export async function negotiateFeatures(
   }
   if (control.has(PROTOCOL_FEATURE.MQ)) {
     const count = await control.getU64(REQUEST.GET_QUEUE_NUM);
-    if (count < BigInt(QUEUE_COUNT)) {
+    const wanted = options.queueCount ?? QUEUE_COUNT;
+    if (count < BigInt(wanted)) {
       throw new FrontEndError(
         'ERR_FRONT_END_REFUSED',
-        `the back-end has ${count} queues, ${QUEUE_COUNT} are needed`,
+        `the back-end has ${count} queues, ${wanted} are needed`,
       );
     }
   }

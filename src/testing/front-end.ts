@@ -73,12 +73,15 @@ export class VhostUserFrontEnd {
       throw error;
     }
     try {
-      for (let index = 0; index < QUEUE_COUNT; index++) vrings.push(newVring(this.memory, index, options));
+      for (let index = 0; index < (options.queueCount ?? QUEUE_COUNT); index++)
+        vrings.push(newVring(this.memory, index, options));
     } catch (error) {
       this.close();
       throw error;
     }
-    const [requestQueue, eventQueue] = [this.vring(REQUEST_QUEUE), this.vring(EVENT_QUEUE)];
+    const requestQueue = this.vring(REQUEST_QUEUE);
+    // A device of one queue has no events.
+    const eventQueue = vrings[EVENT_QUEUE] ?? requestQueue;
     this.#gpio = new GpioRequests(this.memory, requestQueue, eventQueue, this.#timeoutMs);
     this.#control = new FrontEndControl(this.#socket, this.#timeoutMs);
   }
@@ -108,7 +111,8 @@ export class VhostUserFrontEnd {
   /** @throws FrontEndError when there is no such vring */
   vring(index: number): FrontEndVring {
     const vring = this.vrings[index];
-    if (vring === undefined) throw new FrontEndError('ERR_FRONT_END_FULL', `no vring ${index}, there are 2`);
+    if (vring === undefined)
+      throw new FrontEndError('ERR_FRONT_END_FULL', `no vring ${index}, there are ${this.vrings.length}`);
     return vring;
   }
 

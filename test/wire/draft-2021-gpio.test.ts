@@ -52,7 +52,7 @@ describe('names of lines without one', () => {
 
   it('are never another line’s', () => {
     expect(fillDraftNames(['line1', '', 'line1_'])).toEqual(['line1', 'line1__', 'line1_']);
-    const some = fc.uniqueArray(fc.constantFrom('line0', 'line1', 'line1_', 'line2', 'A'));
+    const some = fc.uniqueArray(fc.constantFrom<string>('line0', 'line1', 'line1_', 'line2', 'A'));
     fc.assert(
       fc.property(some, fc.array(fc.nat(5)), (names, gaps) => {
         const all = [...names];

@@ -12,6 +12,7 @@ export class LineTurns<R extends LineRequest> implements Completion {
   /** What waits for each line on which something is under way. */
   readonly #waiting = new Map<number, R[]>();
   readonly #open = new Map<number, R>();
+  readonly #busy = new Set<number>();
   readonly #advancing = new Set<number>();
   #next = 0;
 
@@ -25,13 +26,6 @@ export class LineTurns<R extends LineRequest> implements Completion {
   ) {
     this.#start = start;
     this.#done = done;
-  }
-
-  /** Requests under way or waiting. */
-  get size(): number {
-    let size = this.#open.size;
-    for (const waiting of this.#waiting.values()) size += waiting.length;
-    return size;
   }
 
   add(request: R): void {
@@ -48,6 +42,7 @@ export class LineTurns<R extends LineRequest> implements Completion {
   #begin(request: R): void {
     const token = this.#next++;
     this.#open.set(token, request);
+    this.#busy.add(request.line);
     this.#start(request, token);
   }
 
@@ -55,6 +50,7 @@ export class LineTurns<R extends LineRequest> implements Completion {
     const request = this.#open.get(token);
     if (request === undefined) return;
     this.#open.delete(token);
+    this.#busy.delete(request.line);
     this.#done(request, result, value);
     this.#advance(request.line);
   }
@@ -63,7 +59,7 @@ export class LineTurns<R extends LineRequest> implements Completion {
   #advance(line: number): void {
     if (this.#advancing.has(line)) return;
     this.#advancing.add(line);
-    while (!this.#isBusy(line)) {
+    while (!this.#busy.has(line)) {
       const request = this.#waiting.get(line)?.shift();
       if (request === undefined) {
         this.#waiting.delete(line);
@@ -74,14 +70,10 @@ export class LineTurns<R extends LineRequest> implements Completion {
     this.#advancing.delete(line);
   }
 
-  #isBusy(line: number): boolean {
-    for (const request of this.#open.values()) if (request.line === line) return true;
-    return false;
-  }
-
   /** Forgets everything; completions that come yet are dropped. */
   clear(): void {
     this.#waiting.clear();
     this.#open.clear();
+    this.#busy.clear();
   }
 }
