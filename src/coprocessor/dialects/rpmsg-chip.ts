@@ -1,5 +1,4 @@
 import {
-  type Chip,
   type ChipListener,
   type Completion,
   IRQ_BOTH,
@@ -20,6 +19,7 @@ import {
 } from '../../wire/virtio-gpio.ts';
 import { CoprocessorError } from '../coprocessor-error.ts';
 import type { RpmsgEndpoint, RpmsgTransport } from '../rpmsg/endpoint.ts';
+import type { CoprocessorChip } from '../supervised-chip.ts';
 import {
   type DropReason,
   INCOMING_NOTIFICATION,
@@ -49,7 +49,7 @@ const OPEN_ATTEMPTS = 5;
  * anybody reads its level: an edge between a reading and an unmasking after it would be lost where the firmware does not
  * remember what happens to a masked line.
  */
-export class RpmsgChip implements Chip {
+export class RpmsgChip implements CoprocessorChip {
   readonly name: string;
   readonly label: string;
   readonly lineCount: number;
@@ -75,6 +75,9 @@ export class RpmsgChip implements Chip {
   #unsubscribed = 0;
   #isOpening = true;
   #reason = '';
+  /** It went away because nothing was answered, and nothing has been since. */
+  #isSilent = false;
+  #onAnswering: (() => void) | null = null;
   #listener: ChipListener | null = null;
 
   /**
@@ -123,7 +126,9 @@ export class RpmsgChip implements Chip {
       limit: options.requestQueueLimit ?? 256 + 4 * this.lineCount,
       onHang: (reason) => {
         // While it opens, other patience applies.
-        if (!this.#isOpening) this.#lose(`the channel "${endpoint.name}" ${reason}`);
+        if (this.#isOpening) return;
+        this.#isSilent = true;
+        this.#lose(`the channel "${endpoint.name}" ${reason}`);
       },
     });
     endpoint.onMessage((payload) => this.#received(payload));
@@ -131,6 +136,7 @@ export class RpmsgChip implements Chip {
       this.#lose(reason);
       // A channel of that name is another one then.
       this.#owed.forget();
+      this.#answering();
     });
   }
 
@@ -226,10 +232,13 @@ export class RpmsgChip implements Chip {
   flush(): void {}
 
   #received(payload: Uint8Array): void {
-    if (!this.available) return;
     const incoming = this.#incoming;
     this.#dialect.decode(payload, incoming);
-    if (incoming.kind === INCOMING_REPLY) {
+    if (!this.available) {
+      if (incoming.kind !== INCOMING_REPLY) return;
+      this.#owed.take(incoming.key);
+      this.#answering();
+    } else if (incoming.kind === INCOMING_REPLY) {
       this.#requests.reply(incoming.key, incoming.result, incoming.value);
     } else if (incoming.kind !== INCOMING_NOTIFICATION) {
       this.#drops[incoming.drop]++;
@@ -247,14 +256,30 @@ export class RpmsgChip implements Chip {
     this.#reason = reason;
     this.#requests.close();
     this.#interrupts.close();
-    this.#endpoint.close();
+    // What is answered after all goes there.
+    if (!this.#isSilent) this.#endpoint.close();
     this.#listener?.availability(false, reason);
+  }
+
+  onAnswering(listener: () => void): boolean {
+    if (this.#isSilent) this.#onAnswering = listener;
+    return this.#isSilent;
+  }
+
+  #answering(): void {
+    const listener = this.#onAnswering;
+    this.#isSilent = false;
+    this.#onAnswering = null;
+    listener?.();
   }
 
   /** Gives the channel back: another chip may be opened on it. Idempotent. */
   close(): void {
     // Nobody needs to be told of what they asked for.
     this.#listener = null;
+    this.#onAnswering = null;
+    this.#isSilent = false;
     this.#lose('closed');
+    this.#endpoint.close();
   }
 }

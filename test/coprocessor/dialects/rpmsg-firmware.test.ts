@@ -162,7 +162,10 @@ describe.each(DIALECTS)('the sensor hub as a process, speaking %s', (dialect) =>
     await pins.ask('hang');
     while (chip.available) expect(await ask(chip, 'getValue', BUTTON)).toMatch(/^[23] 0$/);
     expect(gone).toEqual([expect.stringMatching(/does not answer/)]);
+    const answering = new Promise<void>((resolve) => expect(chip.onAnswering(resolve)).toBe(true));
     await pins.ask('resume');
+    await answering;
+    chip.close();
     const again = await openRpmsgChip(bus, optionsOf(dialect));
     expect(await ask(again, 'getValue', BUTTON)).toBe('0 1');
     expect(await ask(again, 'getValue', LED)).toBe('0 0');

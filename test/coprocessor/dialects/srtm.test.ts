@@ -351,7 +351,30 @@ describe('SRTM', () => {
     expect(heard.list).toEqual([
       expect.stringMatching(/^gone: the channel "rpmsg-io-channel" does not answer/),
     ]);
+    expect(channel.closes).toBe(0);
+    const told: string[] = [];
+    expect(chip.onAnswering(() => told.push('answers'))).toBe(true);
+    notify(channel, 0, 5);
+    expect(told).toEqual([]);
+    const [late] = channel.taken() as [number[]];
+    reply(channel, late);
+    reply(channel, late);
+    expect(told).toEqual(['answers']);
+    expect(chip.onAnswering(() => told.push('again'))).toBe(false);
+    chip.close();
     expect(channel.closes).toBe(1);
+  });
+
+  it('tells of a channel that goes while it is silent as of an answer', async () => {
+    const { chip, channel, answers } = await open();
+    for (let i = 1; i <= 3; i++) {
+      chip.getValue(0, answers, i);
+      vi.advanceTimersByTime(TIMEOUT_MS);
+    }
+    const told: string[] = [];
+    expect(chip.onAnswering(() => told.push('anew'))).toBe(true);
+    channel.go('destroyed');
+    expect(told).toEqual(['anew']);
   });
 
   it('is opened again on the same channel, where late replies of before are dropped', async () => {
