@@ -46,8 +46,11 @@ function formatCoprocessors(coprocessors: readonly CoprocessorStatus[]): string[
   if (coprocessors.length === 0) return [];
   const rows = coprocessors.map(({ name, state, restarts }) => [name, state, String(restarts)]);
   return table(['CO-PROCESSOR', 'STATE', 'RETURNS'], rows, [2], (index) => {
-    const { reason } = coprocessors[index] as CoprocessorStatus;
-    return reason === undefined ? [] : wrap(`reason: ${visible(reason)}`);
+    const { reason, remoteproc } = coprocessors[index] as CoprocessorStatus;
+    return [
+      ...(remoteproc === undefined ? [] : wrap(`remoteproc: ${visible(remoteproc)}`)),
+      ...(reason === undefined ? [] : wrap(`reason: ${visible(reason)}`)),
+    ];
   });
 }
 

@@ -24,7 +24,15 @@ export function crossCheck(config: Config, source: YamlSource): ConfigFault[] {
 }
 
 function checkCoprocessor(path: ConfigPath, coprocessor: CoprocessorConfig, report: Report): void {
-  const { memory, doorbell, exec, resourceTable } = coprocessor;
+  const { memory, doorbell, exec, remoteproc, resourceTable } = coprocessor;
+  if (exec !== undefined && remoteproc !== undefined) {
+    report(
+      [...path, 'remoteproc'],
+      'is given besides exec',
+      "the firmware is a process or the kernel's: leave one of them out",
+      'key',
+    );
+  }
   checkMemory([...path, 'memory'], coprocessor, report);
 
   const ranges = memory.map(({ deviceAddress, sizeBytes }) => rangeOf(deviceAddress, sizeBytes));

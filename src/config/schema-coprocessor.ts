@@ -140,6 +140,33 @@ export const exec = section(
   },
 );
 
+const remoteproc = section(
+  "The kernel's remoteproc that runs the firmware ([remoteproc.md](remoteproc.md)).",
+  {
+    name: text(
+      '`remoteproc0`, or its `name` attribute, which stays the same when drivers are probed in another order.',
+      'the name of a remoteproc such as "remoteproc0" or "imx-rproc"',
+    ),
+    firmware: text(
+      'Firmware file, chosen before each start; as it is when absent.',
+      'the name of a firmware file',
+    ).optional(),
+    start: flag(
+      'Start it, or attach to it, when the service comes up; else wait until somebody else has.',
+    ).default(false),
+    stopOnExit: flag(
+      'Stop it when the service ends; one that the service attached to is detached instead.',
+    ).default(false),
+    recovery: flag('Whether the kernel starts it again after a crash; as it is when absent.').optional(),
+    startTimeoutMs: integer(
+      'How long one that somebody else starts is waited for.',
+      1,
+      600_000,
+      'ms',
+    ).default(10_000),
+  },
+);
+
 /** A co-processor. */
 export const coprocessor = section('A co-processor that shares memory with Linux.', {
   memory: z
@@ -151,6 +178,7 @@ export const coprocessor = section('A co-processor that shares memory with Linux
   resourceTable,
   doorbell,
   exec: exec.optional(),
+  remoteproc: remoteproc.optional(),
   startTimeoutMs: integer(
     'How long the firmware may take until its resource table is there and its doorbell connected.',
     1,

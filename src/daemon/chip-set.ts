@@ -1,17 +1,16 @@
 import type { ChipConfig, Config } from '../config/config.ts';
 import { configErrorAt } from '../config/line-fault.ts';
-import type { Coprocessor } from '../coprocessor/coprocessor.ts';
 import { CoprocessorError } from '../coprocessor/coprocessor-error.ts';
 import type { Log } from '../coprocessor/log.ts';
-import type { CoprocessorSupervisor } from '../coprocessor/supervisor.ts';
 import type { Chip } from '../gpio/chip.ts';
 import { ChipLines } from '../gpio/chip-lines.ts';
 import type { Line } from '../gpio/line.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import type { ChipStatus, CoprocessorStatus } from '../wire/control.ts';
 import { applySettings, unknownLine } from './apply-settings.ts';
-import { openLocalChip, superviseCoprocessor } from './open-chip.ts';
+import { openLocalChip } from './open-chip.ts';
 import { openCoprocessorChip } from './open-coprocessor-chip.ts';
+import { SupervisedCoprocessor } from './supervised-coprocessor.ts';
 
 /** Faults of the firmware rather than of the set-up: that chip is refused, the others are served. */
 const FIRMWARE_FAULTS = new Set([
@@ -40,7 +39,7 @@ interface OpenChip {
 /** The co-processors that run and the chips that are open. */
 export class ChipSet {
   readonly #options: ChipSetOptions;
-  readonly #coprocessors = new Map<string, CoprocessorSupervisor<Coprocessor>>();
+  readonly #coprocessors = new Map<string, SupervisedCoprocessor>();
   /** Why those that did not start did not. */
   readonly #refused = new Map<string, CoprocessorStatus>();
   readonly #chips = new Map<string, OpenChip>();
@@ -63,12 +62,7 @@ export class ChipSet {
 
   /** Co-processors, as `status` shows them. */
   get coprocessorStatus(): CoprocessorStatus[] {
-    const supervised = [...this.#coprocessors.values()].map(({ name, state, reason, restarts }) => ({
-      name,
-      state,
-      restarts,
-      ...(reason === null ? {} : { reason }),
-    }));
+    const supervised = [...this.#coprocessors.values()].map(({ status }) => status);
     return [...supervised, ...this.#refused.values()];
   }
 
@@ -95,12 +89,14 @@ export class ChipSet {
     const vdevs = Object.values(config.chips).flatMap((chip) =>
       chip.type === 'coprocessor' && chip.coprocessor === name ? [chip.vdev] : [],
     );
-    const starting = superviseCoprocessor(name, config.coprocessors[name]!, vdevs, this.#options.onLog);
-    this.#coprocessors.set(name, starting);
+    let starting: SupervisedCoprocessor | undefined;
     try {
+      starting = new SupervisedCoprocessor(name, config.coprocessors[name]!, vdevs, this.#options.onLog);
+      this.#coprocessors.set(name, starting);
       await starting.start();
     } catch (error) {
       this.#coprocessors.delete(name);
+      await starting?.close();
       // Names and numbers of lines are not known, so there is nothing to hold for it: it is not waited for.
       this.#refuse(`co-processor ${name}`, error);
       this.#refused.set(name, { name, state: 'failed', restarts: 0, reason: (error as Error).message });
@@ -202,7 +198,7 @@ export class ChipSet {
   }
 
   /** What keeps a co-processor alive; undefined for one that is not configured or did not start. */
-  coprocessor(name: string): CoprocessorSupervisor<Coprocessor> | undefined {
+  coprocessor(name: string): SupervisedCoprocessor | undefined {
     return this.#coprocessors.get(name);
   }
 

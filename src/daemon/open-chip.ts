@@ -1,5 +1,4 @@
-import type { ChipConfig, CoprocessorConfig } from '../config/config.ts';
-import { Coprocessor } from '../coprocessor/coprocessor.ts';
+import type { ChipConfig } from '../config/config.ts';
 import { openRpmsgChip } from '../coprocessor/dialects/rpmsg-dialects.ts';
 import { KernelRpmsg } from '../coprocessor/kernel-rpmsg.ts';
 import type { Log } from '../coprocessor/log.ts';
@@ -9,30 +8,6 @@ import { GpiochipChip } from '../gpiochip/gpiochip.ts';
 import { GpiochipError } from '../gpiochip/gpiochip-error.ts';
 import { SimulatedChip } from '../testing/simulated-chip.ts';
 import { rpmsgChipOptions } from './open-coprocessor-chip.ts';
-
-/** A co-processor as configured, and what starts it again; not started yet. */
-export function superviseCoprocessor(
-  name: string,
-  config: CoprocessorConfig,
-  vdevs: readonly number[],
-  onLog: Log,
-): CoprocessorSupervisor<Coprocessor> {
-  const { memory, resourceTable, doorbell, exec, startTimeoutMs, takeOver, restart } = config;
-  const create = (): Coprocessor =>
-    new Coprocessor({
-      name,
-      memory,
-      resourceTable,
-      doorbell,
-      exec,
-      startTimeoutMs,
-      takeOver,
-      vdevs,
-      onLog,
-      isSupervised: true,
-    });
-  return new CoprocessorSupervisor({ name, create, hasProcess: exec !== undefined, restart, onLog });
-}
 
 /** Names the chip in what is wrong with its device. */
 function openGpiochip(name: string, path: string, onLog: Log): Chip {

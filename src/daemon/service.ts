@@ -225,16 +225,11 @@ export class Service {
    */
   async controlCoprocessor(name: string, action: CoprocessorAction): Promise<CoprocessorStatus> {
     this.#throwIfClosing();
-    const supervisor = this.#chipSet.coprocessor(name);
-    if (supervisor === undefined) {
-      const names = this.#chipSet.coprocessorStatus.map((each) => each.name);
-      const text = `no co-processor is named '${name}'; there ${names.length === 0 ? 'are none' : `is ${names.join(', ')}`}`;
-      throw new CoprocessorError('ERR_COPROCESSOR', text);
-    }
-    if (action === 'stop') await supervisor.stop();
-    else if (action === 'start') await supervisor.startAgain();
-    else await supervisor.restart();
-    return this.#chipSet.coprocessorStatus.find((each) => each.name === name)!;
+    const coprocessor = this.#chipSet.coprocessor(name);
+    if (coprocessor !== undefined) return coprocessor.control(action);
+    const names = this.#chipSet.coprocessorStatus.map((each) => each.name);
+    const text = `no co-processor is named '${name}'; there ${names.length === 0 ? 'are none' : `is ${names.join(', ')}`}`;
+    throw new CoprocessorError('ERR_COPROCESSOR', text);
   }
 
   async #reload(): Promise<ReloadReport> {

@@ -82,8 +82,8 @@ const checkExport = fields({
   }),
 });
 const checkCoprocessor = fields(
-  { name: text, state: oneOf('running', 'stopped', 'failed') },
-  { reason: text },
+  { name: text, state: oneOf('running', 'restarting', 'stopped', 'failed'), restarts: anyCount },
+  { reason: text, remoteproc: text },
 );
 const STATUS = {
   version: text,

@@ -121,6 +121,8 @@ export interface CoprocessorStatus {
   readonly state: 'running' | 'restarting' | 'stopped' | 'failed';
   /** How often it came back. */
   readonly restarts: number;
+  /** State of the kernel's remoteproc that runs its firmware, as in sysfs. */
+  readonly remoteproc?: string;
   /** Why it does not run, or why a chip of it stays away. */
   readonly reason?: string;
 }

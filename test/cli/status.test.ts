@@ -10,7 +10,13 @@ const STATUS: ServiceStatus = {
   configFile: '/etc/rproc-gpio.yaml',
   coprocessors: [
     { name: 'hub', state: 'running', restarts: 3 },
-    { name: 'spare', state: 'failed', restarts: 0, reason: 'its firmware ended with exit code 3' },
+    {
+      name: 'spare',
+      state: 'failed',
+      restarts: 0,
+      remoteproc: 'crashed',
+      reason: 'its firmware ended with exit code 3',
+    },
   ],
   chips: [
     {
@@ -97,6 +103,7 @@ configuration: /etc/rproc-gpio.yaml
 CO-PROCESSOR  STATE    RETURNS
 hub           running        3
 spare         failed         0
+  remoteproc: crashed
   reason: its firmware ended with exit code 3
 
 CHIP   LINES  STATE        EDGES

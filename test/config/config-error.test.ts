@@ -32,7 +32,7 @@ const CASES: [string, string, string, string][] = [
     'an unknown key that resembles none',
     'requestTimeoutMs: 200',
     'colour: red',
-    '9:5: coprocessors.hub.colour: unknown key; known keys: memory, resourceTable, doorbell, exec, startTimeoutMs, requestTimeoutMs, restart, rpmsgBufferBytes, takeOver',
+    '9:5: coprocessors.hub.colour: unknown key; known keys: memory, resourceTable, doorbell, exec, remoteproc, startTimeoutMs, requestTimeoutMs, restart, rpmsgBufferBytes, takeOver',
   ],
   [
     'a mistyped key, which is not called missing as well',
