@@ -1,15 +1,16 @@
 import { execFile } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { ioctl, LibcError, probe, setRealtimePriority } from '../src/libc.ts';
-import { createPipe } from '../src/native.ts';
+import { ioctl, LibcError, openUeventSocket, probe, setRealtimePriority } from '../src/libc.ts';
+import { createPipe, readDescriptor } from '../src/native.ts';
 
 const execute = promisify(execFile);
 /** sched.h */
 const SCHED_OTHER = 0;
 const SCHED_FIFO = 1;
+const EAGAIN = 11;
 const MODULE = new URL('../src/libc.ts', import.meta.url).href;
 
 interface Outcome {
@@ -177,6 +178,19 @@ describe('setRealtimePriority', () => {
   it.each([0, 100, 1.5, Number.NaN])('refuses priority %d', (priority) => {
     expect(() => setRealtimePriority(priority)).toThrow(LibcError);
     expect(() => setRealtimePriority(priority)).toThrow(`from 1 to 99, not ${priority}`);
+  });
+});
+
+describe('openUeventSocket', () => {
+  it('opens a socket that is non-blocking, and closed on exec', () => {
+    const fd = openUeventSocket();
+    try {
+      expect(readDescriptor(fd, new Uint8Array(16))).toBe(-EAGAIN);
+      // O_RDWR, O_NONBLOCK, O_CLOEXEC
+      expect(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')).toMatch(/^flags:\s+02004002$/m);
+    } finally {
+      closeSync(fd);
+    }
   });
 });
 

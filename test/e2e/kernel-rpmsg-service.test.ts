@@ -42,10 +42,14 @@ describe("the service on the kernel's rpmsg", () => {
     pins = resources.add(await PinsClient.open(pinsPath, () => firmware.ended));
     kernel = resources.add(await UmlHostRoot.boot([{ socketPath, deviceId: VIRTIO_ID_RPMSG }]));
     await kernel.do('writeFile', { path: '/tmp/hub.yaml', text: CONFIG });
-    service = await kernel.do('start', { command: ['bin/rproc-gpio', 'serve', '-c', '/tmp/hub.yaml'] });
-    await kernel.outputOf(service).waitFor(/^ready/);
+    await start();
   });
   afterAll(() => resources.close());
+
+  async function start(): Promise<void> {
+    service = await kernel.do('start', { command: ['bin/rproc-gpio', 'serve', '-c', '/tmp/hub.yaml'] });
+    await kernel.outputOf(service).waitFor(/^ready/);
+  }
 
   const cli = (command: string) =>
     kernel.do('run', { command: `RPROC_GPIO_SOCKET=/tmp/control.sock bin/rproc-gpio ${command}` });
@@ -88,6 +92,16 @@ describe("the service on the kernel's rpmsg", () => {
       ['falling', '"BUTTON"'],
       ['rising', '"BUTTON"'],
     ]);
+  });
+
+  it('uses again what a killed service left behind', async () => {
+    const left = 'ls /dev | grep "^rpmsg[0-9]"';
+    expect((await kernel.do('run', { command: `kill -9 ${service}; ${left}` })).stdout).toBe('rpmsg0\n');
+    await kernel.do('stop', { pid: service });
+    await start();
+    await pins.set('IMU_INT', 1);
+    expect((await cli('get IMU_INT')).stdout).toBe('"IMU_INT"=active\n');
+    expect((await kernel.do('run', { command: left })).stdout).toBe('rpmsg0\n');
   });
 
   it('ends with nothing left behind', async () => {
