@@ -169,6 +169,7 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
       const { irqType, direction, level } = this.#resume.line(handle.index);
       const again: Completion = {
         complete: (_token, result) => {
+          this.#requests.end(handle.index);
           if (result === RESULT_OK) return;
           const what = direction === DIRECTION_OUT ? 'an output' : 'an input';
           this.#onLog(
@@ -177,15 +178,20 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
           );
         },
       };
+      const set = (operation: () => void): void => {
+        // What the guest asks of the line comes after.
+        this.#requests.begin(handle.index);
+        operation();
+      };
       if (direction === DIRECTION_OUT) {
         if (handle.line.owner === handle) continue;
-        if (level < 0) handle.setDirection(DIRECTION_OUT, again, 0);
-        else handle.drive(level, again, 0);
+        if (level < 0) set(() => handle.setDirection(DIRECTION_OUT, again, 0));
+        else set(() => handle.drive(level, again, 0));
         continue;
       }
-      if (level >= 0) handle.setValue(level, again, 0);
-      if (direction === DIRECTION_IN) handle.setDirection(DIRECTION_IN, again, 0);
-      if (irqType !== IRQ_NONE) handle.setIrqType(irqType, again, 0);
+      if (level >= 0) set(() => handle.setValue(level, again, 0));
+      if (direction === DIRECTION_IN) set(() => handle.setDirection(DIRECTION_IN, again, 0));
+      if (irqType !== IRQ_NONE) set(() => handle.setIrqType(irqType, again, 0));
     }
     this.#flush();
   }

@@ -49,6 +49,8 @@ export class RequestService implements Completion {
   /** Requests that wait for their line, linked by head; -1 ends a list. */
   #nextOfHead = new Int32Array(0);
   readonly #busy: Uint8Array;
+  /** What is being restored on each line ({@link begin}). */
+  readonly #restoring: Uint8Array;
   /** Lines whose waiting requests are being taken up ({@link #advance} is on the stack). */
   readonly #advancing: Uint8Array;
   readonly #firstWaiting: Int32Array;
@@ -69,6 +71,7 @@ export class RequestService implements Completion {
     this.#onLateAnswer = onLateAnswer;
     this.#onSet = onSet;
     this.#busy = new Uint8Array(handles.length);
+    this.#restoring = new Uint8Array(handles.length);
     this.#advancing = new Uint8Array(handles.length);
     this.#firstWaiting = new Int32Array(handles.length).fill(-1);
     this.#lastWaiting = new Int32Array(handles.length).fill(-1);
@@ -85,9 +88,25 @@ export class RequestService implements Completion {
     this.#valueOfHead = new Int32Array(size);
     this.#order.setQueue(queue);
     this.#nextOfHead = new Int32Array(size).fill(-1);
-    this.#busy.fill(0);
+    for (let gpio = 0; gpio < this.#busy.length; gpio++)
+      this.#busy[gpio] = (this.#restoring[gpio] as number) > 0 ? 1 : 0;
     this.#firstWaiting.fill(-1);
     this.#lastWaiting.fill(-1);
+  }
+
+  /** Something is being restored on a line: its requests wait until as many {@link end}s. */
+  begin(gpio: number): void {
+    (this.#restoring[gpio] as number)++;
+    this.#busy[gpio] = 1;
+  }
+
+  end(gpio: number): void {
+    (this.#restoring[gpio] as number)--;
+    if (this.#restoring[gpio] !== 0) return;
+    this.#busy[gpio] = 0;
+    if ((this.#firstWaiting[gpio] as number) < 0) return;
+    if (this.#advancing[gpio] === 0) this.#advance(gpio);
+    if (!this.#inPass) this.#onLateAnswer();
   }
 
   /** Answers everything under way with ERR: the ring is about to stop, and an index cannot say what is still open. */
