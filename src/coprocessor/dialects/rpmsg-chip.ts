@@ -27,7 +27,7 @@ import {
   Incoming,
   type RpmsgGpioDialect,
 } from './rpmsg-dialect.ts';
-import { OP_UNMASK, RpmsgInterrupts } from './rpmsg-interrupts.ts';
+import { RpmsgInterrupts } from './rpmsg-interrupts.ts';
 import { MIN_QUIET_MS, SingleRequests } from './single-request.ts';
 import { type OwedReplies, owedReplies } from './single-request-owed.ts';
 
@@ -115,9 +115,11 @@ export class RpmsgChip implements CoprocessorChip {
     this.#dialect = dialect;
     this.#requestTimeoutMs = requestTimeoutMs;
     this.#owed = owedReplies(transport, endpoint.name);
-    this.#interrupts = new RpmsgInterrupts(dialect, this.lineCount, requestTimeoutMs, (line, done, token) =>
-      this.#requests.submit(OP_UNMASK, line, 0, done, token, true),
-    );
+    this.#interrupts = new RpmsgInterrupts(dialect, this.lineCount, {
+      submit: (operation, line, done, token) => this.#requests.submit(operation, line, 0, done, token, true),
+      onEdge: (line) => this.#listener?.edge(this.#edge.at(line, LEVEL_UNKNOWN)),
+      pauseMs: requestTimeoutMs,
+    });
     this.#requests = new SingleRequests({
       codec: this.#interrupts,
       owed: this.#owed,

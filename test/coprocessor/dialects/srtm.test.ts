@@ -265,7 +265,30 @@ describe('SRTM', () => {
       expect(answered(channel, 1)).toEqual([`${INPUT_INIT} 0.5 3`]);
     }
     vi.advanceTimersByTime(TIMEOUT_MS);
+    // Nobody has read a level that could be compared.
+    expect(answered(channel)).toEqual([`${INPUT_INIT} 0.5 3`, `${INPUT_GET} 0.5 0`]);
+    vi.advanceTimersByTime(60_000);
+    expect([channel.sent, vi.getTimerCount()]).toEqual([[], 0]);
+  });
+
+  it.each([
+    [0, []],
+    [1, ['edge 0 -1']],
+  ])('looks whether an edge was forgotten meanwhile: level %i', async (level, edges) => {
+    const { chip, channel, answers, heard } = await open();
+    chip.setIrqType(0, 3, answers, 1);
     answered(channel);
+    notify(channel, 0, 5);
+    chip.getValue(0, answers, 2);
+    expect(channel.taken().map(described)).toEqual([`${INPUT_INIT} 0.5 3`]);
+    vi.advanceTimersByTime(TIMEOUT_MS);
+    chip.getValue(0, answers, 3);
+    expect(answered(channel, 0, 0)).toEqual([`${INPUT_GET} 0.5 0`]);
+    heard.list.length = 0;
+    vi.advanceTimersByTime(TIMEOUT_MS);
+    expect(answered(channel, 0, level)).toEqual([`${INPUT_INIT} 0.5 3`, `${INPUT_GET} 0.5 0`]);
+    expect(answers.taken()).toEqual(['1: 0 0', '2: 2 0', '3: 0 0']);
+    expect(heard.list).toEqual(edges);
     vi.advanceTimersByTime(60_000);
     expect([channel.sent, vi.getTimerCount()]).toEqual([[], 0]);
   });
