@@ -1,18 +1,7 @@
-import { realpathSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { encodeEndpointInfo, RPMSG_ADDR_ANY, RPMSG_CREATE_EPT_IOCTL } from '../wire/rpmsg-uapi.ts';
 import { CoprocessorError } from './coprocessor-error.ts';
-import {
-  busOfControl,
-  channelOfDevice,
-  isTaken,
-  isThere,
-  type KernelChannel,
-  listChannels,
-  listControls,
-  madeDevices,
-} from './kernel-rpmsg-channels.ts';
-import { KernelEndpoint, type KernelEndpointOwner, type OpenDevice } from './kernel-rpmsg-endpoint.ts';
+import { isReady, KernelRpmsgBus, matches } from './kernel-rpmsg-bus.ts';
+import { isTaken, isThere, type KernelChannel } from './kernel-rpmsg-channels.ts';
+import { KernelEndpoint, type KernelEndpointOwner } from './kernel-rpmsg-endpoint.ts';
 import { type RpmsgKernel, RUNNING_KERNEL } from './kernel-rpmsg-kernel.ts';
 import type { Log } from './log.ts';
 import type { RpmsgTransport } from './rpmsg/endpoint.ts';
@@ -30,9 +19,6 @@ const DEFAULT_SEND_QUEUE_LIMIT = 64;
 const RETRY_INTERVAL_MS = 5;
 /** Where uevents cannot be had: how often is looked while a channel is waited for, and at most while messages are sent. */
 const LOOK_INTERVAL_MS = 250;
-/** The one channel of which the kernel makes a character device by itself. */
-const RAW_CHANNEL = 'rpmsg-raw';
-
 export interface KernelRpmsgOptions {
   /** For messages: whose channels they are, e.g. the co-processor's name. */
   readonly name: string;
@@ -58,10 +44,6 @@ interface Waiting {
   readonly timer: NodeJS.Timeout;
 }
 
-function matches(wanted: string | RegExp, name: string): boolean {
-  return typeof wanted === 'string' ? wanted === name : new RegExp(wanted.source, wanted.flags).test(name);
-}
-
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -76,8 +58,7 @@ export class KernelRpmsg implements RpmsgTransport {
   readonly maxPayloadBytes: number;
   readonly #kernel: RpmsgKernel;
   readonly #onLog: Log;
-  readonly #controlPath: string;
-  readonly #devicePath: string | null;
+  readonly #bus: KernelRpmsgBus;
   readonly #owner: KernelEndpointOwner;
   readonly #endpoints: KernelEndpoint[] = [];
   readonly #queue: SendQueue;
@@ -104,8 +85,8 @@ export class KernelRpmsg implements RpmsgTransport {
     this.maxPayloadBytes = options.maxPayloadBytes ?? DEFAULT_MAX_PAYLOAD_BYTES;
     this.#kernel = options.kernel ?? RUNNING_KERNEL;
     this.#onLog = options.onLog ?? (() => {});
-    this.#controlPath = options.control ?? DEFAULT_CONTROL;
-    this.#devicePath = options.device ?? null;
+    const { control = DEFAULT_CONTROL, device = null } = options;
+    this.#bus = new KernelRpmsgBus(this.name, this.#kernel, control, device);
     this.#queue = new SendQueue(
       options.sendQueueLimit ?? DEFAULT_SEND_QUEUE_LIMIT,
       options.sendTimeoutMs ?? DEFAULT_SEND_TIMEOUT_MS,
@@ -131,7 +112,7 @@ export class KernelRpmsg implements RpmsgTransport {
         `${this.name}: uevents cannot be had (${messageOf(error)}): rpmsg channels that come are looked for each ${LOOK_INTERVAL_MS} ms while one is waited for`,
       );
     }
-    this.#wasThere = this.#isPresent();
+    this.#wasThere = this.#bus.isPresent();
   }
 
   /** What happened, and what was dropped by reason, since the transport was opened. */
@@ -150,35 +131,7 @@ export class KernelRpmsg implements RpmsgTransport {
   }
 
   get channels(): readonly string[] {
-    return this.#list().map(({ name }) => name);
-  }
-
-  get #control(): string {
-    return basename(this.#controlPath);
-  }
-
-  /** `rpmsg0`, also where a udev rule gives it another name. */
-  #deviceName(path: string): string {
-    try {
-      return basename(realpathSync(path));
-    } catch {
-      return basename(path);
-    }
-  }
-
-  #isPresent(): boolean {
-    if (this.#devicePath === null) return busOfControl(this.#kernel.sysfsRoot, this.#control) !== null;
-    return channelOfDevice(this.#kernel.sysfsRoot, this.#deviceName(this.#devicePath)) !== null;
-  }
-
-  #list(): KernelChannel[] {
-    const { sysfsRoot } = this.#kernel;
-    if (this.#devicePath !== null) {
-      const channel = channelOfDevice(sysfsRoot, this.#deviceName(this.#devicePath));
-      return channel === null ? [] : [channel];
-    }
-    const bus = busOfControl(sysfsRoot, this.#control);
-    return bus === null ? [] : listChannels(sysfsRoot, bus);
+    return this.#bus.list().map(({ name }) => name);
   }
 
   open(channel: string | RegExp, timeoutMs: number): Promise<KernelEndpoint> {
@@ -187,7 +140,7 @@ export class KernelRpmsg implements RpmsgTransport {
       const timer = setTimeout(() => {
         this.#waiting = this.#waiting.filter((one) => one !== waiting);
         this.#armLook();
-        reject(this.#error(this.#describeMissing(channel, timeoutMs)));
+        reject(this.#error(this.#bus.describeMissing(channel, timeoutMs)));
       }, timeoutMs);
       const waiting: Waiting = { channel, resolve, reject, timer };
       this.#waiting.push(waiting);
@@ -199,33 +152,15 @@ export class KernelRpmsg implements RpmsgTransport {
     return new CoprocessorError('ERR_RPMSG', `${this.name}: ${reason}`, cause);
   }
 
-  #describeMissing(channel: string | RegExp, timeoutMs: number): string {
-    const wanted =
-      typeof channel === 'string' ? `rpmsg channel "${channel}"` : `rpmsg channel like ${channel}`;
-    const what = `no ${wanted} within ${timeoutMs} ms`;
-    const found = this.#list();
-    if (found.some(({ name }) => name === RAW_CHANNEL && matches(channel, name))) {
-      return `${what}: it is announced, but has no character device: is rpmsg_char in the kernel, and loaded?`;
-    }
-    if (found.length > 0) return `${what}: there are ${found.map(({ name }) => `"${name}"`).join(', ')}`;
-    if (this.#devicePath !== null) return `${what}: ${this.#devicePath} is no rpmsg device, or not there`;
-    if (this.#isPresent()) return `${what}: the co-processor has announced none on ${this.#controlPath}`;
-    const controls = listControls(this.#kernel.sysfsRoot).map((control) =>
-      join(this.#kernel.devRoot, control),
-    );
-    const others = controls.length === 0 ? '' : `; there is ${controls.join(', ')}`;
-    return `${what}: there is no ${this.#controlPath}${others} (has the co-processor been started by the kernel's remoteproc, and are rpmsg_ctrl and rpmsg_char loaded?)`;
-  }
-
   /** Opens what is waited for and is there. */
   #serveWaiting(): void {
-    const channels = this.#waiting.length === 0 ? [] : this.#list();
+    const channels = this.#waiting.length === 0 ? [] : this.#bus.list();
     for (const waiting of [...this.#waiting]) {
       const isFree = ({ folder }: KernelChannel): boolean =>
         this.#endpoints.every((endpoint) => endpoint.channel.folder !== folder);
       const fitting = channels.filter((channel) => matches(waiting.channel, channel.name) && isFree(channel));
       const found = fitting.find((channel) => !isTaken(channel)) ?? fitting[0];
-      if (found === undefined || (found.name === RAW_CHANNEL && found.device === null)) continue;
+      if (found === undefined || !isReady(found)) continue;
       this.#waiting = this.#waiting.filter((one) => one !== waiting);
       clearTimeout(waiting.timer);
       try {
@@ -244,87 +179,9 @@ export class KernelRpmsg implements RpmsgTransport {
   }
 
   #openChannel(channel: KernelChannel): KernelEndpoint {
-    this.#requireFree(channel);
-    const device =
-      channel.device === null
-        ? this.#openMade(channel)
-        : this.#openDevice(this.#devicePath ?? join(this.#kernel.devRoot, channel.device), false);
+    const device = this.#bus.open(channel);
     this.#onLog('debug', `${this.name}: rpmsg channel "${channel.name}" is ${device.path}`);
     return new KernelEndpoint(this.#owner, channel, device);
-  }
-
-  #requireFree({ name, folder, driver }: KernelChannel): void {
-    if (!isTaken({ name, folder, driver, dst: 0, device: null })) return;
-    const { sysfsRoot } = this.#kernel;
-    throw this.#error(
-      `rpmsg channel "${name}" is used by the kernel's driver ${driver}; to take it from that one: echo ${basename(folder)} > ${join(sysfsRoot, 'bus/rpmsg/drivers', driver ?? '', 'unbind')}`,
-    );
-  }
-
-  /** A character device that leads to the channel: one that somebody left behind, or a new one. */
-  #openMade(channel: KernelChannel): OpenDevice {
-    return this.#openLeft(channel) ?? this.#make(channel);
-  }
-
-  #openLeft(channel: KernelChannel): OpenDevice | null {
-    const { sysfsRoot, devRoot } = this.#kernel;
-    for (const device of madeDevices(sysfsRoot, this.#control, channel)) {
-      try {
-        return this.#openDevice(join(devRoot, device), true);
-      } catch (error) {
-        // Somebody else's.
-        if ((error as CoprocessorError & { cause: NodeJS.ErrnoException }).cause?.code !== 'EBUSY')
-          throw error;
-      }
-    }
-    return null;
-  }
-
-  #make(channel: KernelChannel): OpenDevice {
-    const { name, dst } = channel;
-    const control = this.#openPath(this.#controlPath);
-    try {
-      const info = encodeEndpointInfo({ name, src: RPMSG_ADDR_ANY, dst });
-      this.#kernel.ioctl(
-        control,
-        RPMSG_CREATE_EPT_IOCTL,
-        info,
-        `make an endpoint for rpmsg channel "${name}"`,
-      );
-    } finally {
-      this.#kernel.close(control);
-    }
-    const device = this.#openLeft(channel);
-    if (device !== null) return device;
-    throw this.#error(
-      `${this.#controlPath} has made an endpoint for rpmsg channel "${name}", but no device of it shows in ${join(this.#kernel.sysfsRoot, 'class/rpmsg')}`,
-    );
-  }
-
-  #openDevice(path: string, isMade: boolean): OpenDevice {
-    return { fd: this.#openPath(path), path, isMade };
-  }
-
-  #openPath(path: string): number {
-    try {
-      return this.#kernel.open(path);
-    } catch (error) {
-      throw this.#error(this.#describeRefusal(path, error), error);
-    }
-  }
-
-  #describeRefusal(path: string, error: unknown): string {
-    switch ((error as NodeJS.ErrnoException).code) {
-      case 'EACCES':
-      case 'EPERM':
-        return `${path}: permission denied: reading and writing it must be allowed to this user (a udev rule, SUBSYSTEM=="rpmsg", GROUP="...", MODE="0660", or run as root)`;
-      case 'EBUSY':
-        return `${path} is open in another program (fuser ${path} says which)`;
-      case 'ENOENT':
-        return `${path} does not exist: are rpmsg_ctrl and rpmsg_char loaded, and is there a devtmpfs or udev?`;
-      default:
-        return `${path}: ${messageOf(error)}`;
-    }
   }
 
   #send(endpoint: KernelEndpoint, payload: Uint8Array): boolean {
@@ -397,10 +254,9 @@ export class KernelRpmsg implements RpmsgTransport {
         endpoint.end(`the co-processor has destroyed the channel "${endpoint.name}"`);
       }
     }
-    const isPresent = this.#isPresent();
+    const isPresent = this.#bus.isPresent();
     if (this.#wasThere && !isPresent) {
-      const what = this.#devicePath ?? this.#controlPath;
-      return this.#lose(`the kernel has removed ${what}: the co-processor was stopped, or crashed`);
+      return this.#lose(`the kernel has removed ${this.#bus.path}: the co-processor was stopped, or crashed`);
     }
     this.#wasThere = isPresent;
     this.#serveWaiting();
