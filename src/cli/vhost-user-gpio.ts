@@ -68,7 +68,8 @@ function serveSocket(
   const line = `${Object.keys(config.chips)[0]}/*`;
   const lines = [{ line, access: 'write' as const, role: 'any' as const }];
   const protocol = 'virtio-gpio' as const;
-  const exports = { 'vhost-user-gpio': { socket, protocol, pollUs, reconnectGraceMs: 0, lines } };
+  const metuxReply = '2021' as const;
+  const exports = { 'vhost-user-gpio': { socket, protocol, metuxReply, pollUs, reconnectGraceMs: 0, lines } };
   return runService({ config: { ...config, exports }, configFile: file, io });
 }
 

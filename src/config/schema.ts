@@ -17,7 +17,14 @@ import { control, mqtt } from './schema-mqtt.ts';
 
 const exportSection = section('A virtio device that guests connect to.', {
   socket: path('Unix socket on which the service listens for a vhost-user front-end.'),
-  protocol: choice('What is spoken on it.', ['virtio-gpio']).default('virtio-gpio'),
+  protocol: choice(
+    "What the guest's driver speaks: the standard (`virtio-gpio`), the out-of-tree driver of 2020 and 2021 (`metux`), or the draft of June 2021 (`draft-2021`, no interrupts); see [dialects.md](dialects.md).",
+    ['virtio-gpio', 'metux', 'draft-2021'],
+  ).default('virtio-gpio'),
+  metuxReply: choice(
+    'What a `metux` driver takes for a reply: `2021` for those of June 2021 and later (0x8000), `2020` for the ones before (0xF000).',
+    ['2021', '2020'],
+  ).default('2021'),
   pollUs: integer(
     'How long the device keeps looking at a queue after serving it, before it waits for a kick. 0 switches that off; more is faster and costs CPU time.',
     0,

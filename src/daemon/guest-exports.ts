@@ -1,10 +1,14 @@
 import type { ExportConfig } from '../config/config.ts';
-import { type Log, VirtioGpioDevice } from '../exporters/virtio-gpio/device.ts';
+import { VirtioGpioDevice } from '../exporters/virtio-gpio/device.ts';
+import { Draft2021Device } from '../exporters/virtio-gpio/draft-2021-device.ts';
+import type { ExportedDevice, Log } from '../exporters/virtio-gpio/exported-device.ts';
 import { featureNames } from '../exporters/virtio-gpio/feature-names.ts';
+import { MetuxDevice } from '../exporters/virtio-gpio/metux-device.ts';
 import { VhostUserServer } from '../exporters/virtio-gpio/server.ts';
 import type { SelectedLine } from '../gpio/line-selection.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import type { ServiceStatus } from '../wire/control.ts';
+import { REPLY_2020, REPLY_2021 } from '../wire/metux-gpio.ts';
 
 interface GuestExport {
   readonly config: ExportConfig;
@@ -61,10 +65,26 @@ export class GuestExports {
 
   /** Makes a device; {@link listen} lets guests in. */
   add(name: string, config: ExportConfig, lines: readonly SelectedLine[]): void {
-    const { pollUs, reconnectGraceMs } = config;
-    const device = new VirtioGpioDevice({ name, lines, poller: this.#poller, pollUs, onLog: this.#onLog });
+    const { reconnectGraceMs } = config;
+    const device = this.#device(name, config, lines);
     const server = new VhostUserServer({ device, reconnectGraceMs, onLog: this.#onLog });
     this.#exports.set(name, { config, lines, server });
+  }
+
+  #device(
+    name: string,
+    { protocol, pollUs, metuxReply }: ExportConfig,
+    lines: readonly SelectedLine[],
+  ): ExportedDevice {
+    const options = { name, lines, poller: this.#poller, pollUs, onLog: this.#onLog };
+    switch (protocol) {
+      case 'metux':
+        return new MetuxDevice({ ...options, replyMask: metuxReply === '2020' ? REPLY_2020 : REPLY_2021 });
+      case 'draft-2021':
+        return new Draft2021Device(options);
+      default:
+        return new VirtioGpioDevice(options);
+    }
   }
 
   /** @throws NativeError when the socket cannot be made */
@@ -115,6 +135,8 @@ export class GuestExports {
       return connected ? refuse('it cannot be removed') : is('is removed', true);
     if (config.socket !== before.config.socket)
       return connected ? refuse('its socket cannot be changed') : is(`is moved to ${config.socket}`, true);
+    if (config.protocol !== before.config.protocol || config.metuxReply !== before.config.metuxReply)
+      return connected ? refuse('its protocol cannot be changed') : is(`speaks ${config.protocol}`, true);
     if (lines.length !== before.lines.length && connected) {
       return refuse(
         `the number of its lines cannot be changed from ${before.lines.length} to ${lines.length}`,

@@ -142,6 +142,7 @@ describe('parseConfig', () => {
       vm1: {
         socket: '/etc/rproc/vm1.sock',
         protocol: 'virtio-gpio',
+        metuxReply: '2021',
         pollUs: 50,
         reconnectGraceMs: 2000,
         lines: [
@@ -153,6 +154,7 @@ describe('parseConfig', () => {
       vm2: {
         socket: '/run/vm2.sock',
         protocol: 'virtio-gpio',
+        metuxReply: '2021',
         pollUs: 0,
         reconnectGraceMs: 0,
         lines: [{ line: '*', access: 'write', role: 'any' }],

@@ -7,6 +7,7 @@ import { HOST_FIRMWARE } from '../../src/daemon/demo-config.ts';
 import { Service } from '../../src/daemon/service.ts';
 import { NativeError } from '../../src/native.ts';
 import { VhostUserFrontEnd } from '../../src/testing/front-end.ts';
+import { REQUEST } from '../../src/wire/vhost-user.ts';
 import { MSG_GET_VALUE, MSG_SET_DIRECTION, MSG_SET_VALUE } from '../../src/wire/virtio-gpio.ts';
 
 function scratchFolder(): string {
@@ -179,5 +180,25 @@ exports:
     );
     expect(error).toBeInstanceOf(ConfigError);
     expect((error as ConfigError).message).toContain(`${configFile}:7:`);
+  });
+});
+
+describe('a service whose guests have other drivers', () => {
+  it.each([
+    ['metux', 64, 2],
+    ['draft-2021', 40, 1],
+  ])('offers them a device of protocol %s', async (protocol, configBytes, queues) => {
+    const { config, folder } = configOf(
+      `${SIM}exports:\n  vm1: { socket: vm1.sock, protocol: ${protocol}, lines: ['sim/*'] }\n`,
+    );
+    await start(config);
+    const guest = VhostUserFrontEnd.open({ socketPath: join(folder, 'vm1.sock') });
+    onTestFinished(() => guest.close());
+    await guest.negotiate();
+    const namesBytes = 'sim0'.length * 4 + 4;
+    const space = await guest.control.getConfig(0, configBytes + namesBytes);
+    expect(space).toHaveLength(configBytes + namesBytes);
+    expect(Buffer.from(space.slice(configBytes)).toString()).toBe('sim0\0sim1\0sim2\0sim3\0');
+    expect(await guest.control.getU64(REQUEST.GET_QUEUE_NUM)).toBe(BigInt(queues));
   });
 });
