@@ -192,7 +192,7 @@ describe('a service whose guests have other drivers', () => {
       `${SIM}exports:\n  vm1: { socket: vm1.sock, protocol: ${protocol}, lines: ['sim/*'] }\n`,
     );
     await start(config);
-    const guest = VhostUserFrontEnd.open({ socketPath: join(folder, 'vm1.sock') });
+    const guest = VhostUserFrontEnd.open({ socketPath: join(folder, 'vm1.sock'), queueCount: queues });
     onTestFinished(() => guest.close());
     await guest.negotiate();
     const namesBytes = 'sim0'.length * 4 + 4;
