@@ -39,8 +39,10 @@ interface Request {
   readonly type: number;
   /** Signed. */
   readonly value: number;
-  /** Goes back with the reply; null = went back when the ring stopped. */
-  chain: DescriptorChain | null;
+  /** Goes back with the reply. */
+  readonly chain: DescriptorChain;
+  /** Makes no sense, and has no reply: its buffer goes back in its turn. */
+  readonly isMute: boolean;
   isDone: boolean;
   /** Of the reply. */
   reply: number;
@@ -68,7 +70,7 @@ export class MetuxDevice extends RingDevice {
     (request, result, value) => this.#done(request, result, value),
   );
   /** Those whose replies have not gone out, oldest first. */
-  #open: Request[] = [];
+  readonly #open: Request[] = [];
   readonly #levels: MetuxLevels;
   readonly #buffers: MetuxBuffers;
   /** Lines of whose changes the driver wants to know. */
@@ -132,7 +134,7 @@ export class MetuxDevice extends RingDevice {
       const chain = queue.pop();
       if (chain === null) break;
       count++;
-      this.#take(queue, chain);
+      this.#take(chain);
     }
     this.#inPass = false;
     return count;
@@ -147,36 +149,33 @@ export class MetuxDevice extends RingDevice {
     return index !== TO_DEVICE_QUEUE || this.#listens;
   }
 
-  #take(queue: DeviceQueue, chain: DescriptorChain): void {
+  #take(chain: DescriptorChain): void {
     this.counters.requests++;
     if (chain.fault !== FAULT_NONE || chain.readableBytes < wire.METUX_MESSAGE_SIZE) {
       const { fault } = chain;
-      this.counters.bad(fault === FAULT_NONE ? 'short-request' : (CHAIN_FAULTS[fault] as string));
-      queue.push(chain, 0);
-      return;
+      return this.#drop(chain, fault === FAULT_NONE ? 'short-request' : (CHAIN_FAULTS[fault] as string));
     }
     const type = chain.readU16(wire.MESSAGE_TYPE_OFFSET);
     const line = chain.readU16(wire.MESSAGE_LINE_OFFSET);
     const value = chain.readU32(wire.MESSAGE_VALUE_OFFSET) | 0;
-    if ((type & wire.REPLY_BIT) !== 0 || type === wire.METUX_LEVEL) {
-      // Nothing that is answered.
-      this.counters.bad('unknown-type');
-      queue.push(chain, 0);
-      return;
-    }
-    const request: Request = { line, type, value, chain, isDone: false, reply: 0 };
+    // Nothing that is answered.
+    if ((type & wire.REPLY_BIT) !== 0 || type === wire.METUX_LEVEL) return this.#drop(chain, 'unknown-type');
+    const request: Request = { line, type, value, chain, isMute: false, isDone: false, reply: 0 };
     this.#open.push(request);
     if (line < this.lineCount) return this.#turns.add(request);
     this.counters.bad('line-out-of-range');
     this.#done(request, RESULT_INVALID, 0);
   }
 
+  #drop(chain: DescriptorChain, reason: string): void {
+    this.counters.bad(reason);
+    this.#open.push({ line: 0, type: 0, value: 0, chain, isMute: true, isDone: true, reply: 0 });
+  }
+
   #process(request: Request, token: number): void {
     const { type, line, value } = request;
     const handle = this.handles[line] as LineHandle;
     const turns = this.#turns;
-    // Answered when the ring stopped: it is not done either.
-    if (request.isDone) return turns.complete(token, RESULT_FAILED, 0);
     switch (type) {
       case wire.METUX_REQUEST:
         this.#request(handle);
@@ -207,7 +206,6 @@ export class MetuxDevice extends RingDevice {
   }
 
   #done(request: Request, result: number, value: number): void {
-    if (request.isDone) return;
     request.isDone = true;
     if (result !== RESULT_OK) {
       this.counters.errors++;
@@ -233,9 +231,9 @@ export class MetuxDevice extends RingDevice {
 
   /** Sends the oldest reply that is there, or else a level. @returns whether there was something, and room for it */
   #sendOne(): boolean {
+    for (let first = this.#open[0]; first?.isMute; first = this.#open[0]) this.#takeOut();
     if (!this.#buffers.hasRoom) return false;
-    const [request] = this.#open;
-    if (request?.isDone) this.#reply(request);
+    if (this.#open[0]?.isDone) this.#reply();
     else if (!this.#sendLevel()) return false;
     // Both, whatever the driver says it wants: that of June 2021 has its callback on the other queue, and takes one buffer a call.
     this.queues[TO_DEVICE_QUEUE]?.publish();
@@ -245,16 +243,17 @@ export class MetuxDevice extends RingDevice {
     return true;
   }
 
-  #reply(request: Request): void {
-    this.#open.shift();
-    // First: a driver that looks at its request's buffer to see whether there is something finds it.
-    this.#giveBack(request);
-    this.#buffers.send(request.type | this.#replyMask, request.line, request.reply);
+  /** The oldest request's buffer goes back: always in the order of the ring. */
+  #takeOut(): Request {
+    const request = this.#open.shift() as Request;
+    this.queues[TO_DEVICE_QUEUE]?.push(request.chain, 0);
+    return request;
   }
 
-  #giveBack(request: Request): void {
-    if (request.chain !== null) this.queues[TO_DEVICE_QUEUE]?.push(request.chain, 0);
-    request.chain = null;
+  #reply(): void {
+    // The request's buffer first: Linux calls no callback of a queue in which nothing lies.
+    const { type, line, reply } = this.#takeOut();
+    this.#buffers.send(type | this.#replyMask, line, reply);
   }
 
   #sendLevel(): boolean {
@@ -265,16 +264,19 @@ export class MetuxDevice extends RingDevice {
     return true;
   }
 
-  /** What is under way is answered with an error, and its buffers go back; replies that found none wait for the next ring. */
+  /**
+   * Requests whose replies have not gone out lie in the ring as if they had not been taken, when it stops: whoever goes on with it
+   * (maybe another process) takes them again. They are the last ones taken, as buffers go back in order, and none of them does
+   * harm when it is done twice.
+   */
   settle(index: number): void {
     if (index !== TO_DEVICE_QUEUE) return;
-    for (const request of this.#open) {
-      this.#done(request, RESULT_FAILED, 0);
-      this.#giveBack(request);
-    }
-    while (this.#sendOne()) {
-      // As far as there are buffers.
-    }
+    const queue = this.queues[TO_DEVICE_QUEUE];
+    const open = this.#open.splice(0);
+    this.#turns.clear();
+    if (!queue) return;
+    queue.nextAvailable = (queue.nextAvailable - open.length) & 0xffff;
+    for (const { chain } of open) chain.inFlight = false;
     this.publish(TO_DEVICE_QUEUE);
   }
 
@@ -287,8 +289,7 @@ export class MetuxDevice extends RingDevice {
     for (const handle of this.handles) handle.watch(false);
     this.#requested.fill(0);
     this.#levels.clear();
-    this.#open = [];
-    this.#turns.clear();
+    this.settle(TO_DEVICE_QUEUE);
     // Its timer as well.
     if (this.#buffers.queue === null) this.#buffers.setQueue(null);
   }

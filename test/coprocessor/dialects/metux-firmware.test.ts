@@ -111,3 +111,17 @@ it('a guest with the metux driver uses a metux device through the service', asyn
   }
   expect(guest.levels).toEqual(['11:0=0', '11:0=1']);
 });
+
+it('a firmware that hangs is lost, and tells when it answers again', async () => {
+  const { chip, ask, pins } = await hub();
+  const losses: string[] = [];
+  chip.listen({ edge: () => {}, availability: (_available, reason) => losses.push(reason) });
+  expect(await pins.ask('hang')).toBe('ok');
+  for (let i = 0; i < 3; i++) expect(await ask((done) => chip.getValue(0, done, i))).toBe('2 0');
+  await vi.waitFor(() => expect(losses).toHaveLength(1), DEADLINE);
+  expect(losses[0]).toMatch(/does not answer: the last 3 requests got no answer within 1000 ms/);
+  let answering = 0;
+  expect(chip.onAnswering(() => answering++)).toBe(true);
+  expect(await pins.ask('resume')).toBe('ok');
+  await vi.waitFor(() => expect(answering).toBe(1), DEADLINE);
+});

@@ -156,26 +156,28 @@ describe('replies', () => {
     expect(frontEnd.vring(TO_DEVICE_QUEUE).call.count - calls).toBeGreaterThanOrEqual(8);
   });
 
-  it('of what is under way when the ring stops are errors, and come when it goes on', async () => {
+  it('of what is under way when the ring stops come when it goes on', async () => {
     const chip = new DeferredChip(4);
     const { connect } = serveOther(chip, (given) => new MetuxDevice(given));
     const frontEnd = await connect();
     const guest = new MetuxGuest(frontEnd, 0);
+    const address = frontEnd.memory.allocate(16, 8);
     guest.send(5, 0);
-    guest.send(5, 0);
-    await until(() => chip.waiting.length === 1);
+    const short = frontEnd.rawChain([{ address, length: 7, flags: 0 }], TO_DEVICE_QUEUE);
+    guest.send(5, 1);
+    await until(() => chip.waiting.length === 2);
     const bases = await frontEnd.stopVrings();
-    expect(bases).toEqual([0, 2]);
-    await until(() => guest.returned === 2);
+    expect(bases).toEqual([0, 0]);
+    expect(guest.returned).toBe(0);
     chip.answerAll();
+    chip.inner.drive(1, 1);
     await frontEnd.resumeVrings(bases);
     guest.post(1);
-    await until(() => guest.received.length === 2);
-    expect(guest.received).toEqual(['8005:0=-5', '8005:0=-5']);
-    const asked = guest.ask(5, 0);
-    await until(() => chip.waiting.length === 1);
+    await until(() => chip.waiting.length === 2);
     chip.answerAll();
-    expect(await asked).toBe('8005:0=0');
+    await until(() => guest.received.length === 2);
+    expect(guest.received).toEqual(['8005:0=0', '8005:1=1']);
+    expect(await short).toBe(0);
   });
 });
 
@@ -255,6 +257,32 @@ describe('LEVEL messages', () => {
     expect(guest.levels).toEqual(['11:2=1']);
     expect(lines.lines[0]!.ownerName).toBe('guest vm1');
     expect(await guest.ask(6, 0, 0)).toBe('8006:0=0');
+  });
+});
+
+describe('a service that was started again', () => {
+  it('answers what the guest had asked before, and tells of all lines, as it cannot know which were requested', async () => {
+    const slow = new DeferredChip(4);
+    const first = serveOther(slow, (given) => new MetuxDevice(given));
+    const { socketPath } = first;
+    const frontEnd = await first.connect();
+    const guest = new MetuxGuest(frontEnd, 4);
+    const asked = guest.ask(1, 0);
+    slow.answerAll();
+    expect(await asked).toBe('8001:0=0');
+    // It takes a request and dies: nothing is settled, and the socket is gone.
+    guest.send(5, 2);
+    await until(() => slow.waiting.includes('get 2'));
+    frontEnd.disconnect();
+    first.server.close();
+    const chip = new SimulatedChip('sim', 4);
+    serveOther(chip, (given) => new MetuxDevice(given), { socketPath });
+    await frontEnd.reconnect('keep');
+    chip.drive(3, 1);
+    await until(() => guest.levels.length === 1);
+    expect(guest.levels).toEqual(['11:3=1']);
+    expect(await guest.ask(5, 3)).toBe('8005:3=1');
+    expect(guest.replies.filter((reply) => reply.startsWith('8005:2='))).toHaveLength(1);
   });
 });
 

@@ -16,11 +16,9 @@ import { scratchFolder } from './served-device.ts';
 export function serveOther<D extends ExportedDevice>(
   chip: Chip,
   make: (options: ExportedDeviceOptions) => D,
-  {
-    lines: selectors = ['*'],
-    reconnectGraceMs = 0,
-  }: { lines?: LineSelector[]; reconnectGraceMs?: number } = {},
+  given: { lines?: LineSelector[]; reconnectGraceMs?: number; socketPath?: string } = {},
 ) {
+  const { lines: selectors = ['*'], reconnectGraceMs = 0 } = given;
   const log: string[] = [];
   const onLog = (level: string, message: string): void => {
     log.push(`${level}: ${message}`);
@@ -30,7 +28,7 @@ export function serveOther<D extends ExportedDevice>(
   onTestFinished(() => poller.close());
   const device = make({ name: 'vm1', lines: selectLines([lines], selectors), poller, pollUs: 0, onLog });
   const server = new VhostUserServer({ device, onLog, reconnectGraceMs });
-  const socketPath = join(scratchFolder(), 'guest.sock');
+  const socketPath = given.socketPath ?? join(scratchFolder(), 'guest.sock');
   server.listen(socketPath);
   onTestFinished(() => server.close());
   const open = (options: FrontEndOptions = {}): VhostUserFrontEnd => {
@@ -43,5 +41,5 @@ export function serveOther<D extends ExportedDevice>(
     await frontEnd.start();
     return frontEnd;
   };
-  return { device, server, log, lines, open, connect };
+  return { device, server, socketPath, log, lines, open, connect };
 }
