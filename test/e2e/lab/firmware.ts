@@ -27,12 +27,23 @@ export function offsetOf(name: (typeof LINE_NAMES)[number]): number {
   return offset;
 }
 
+/** What a Cortex-M3 image speaks instead of virtio-gpio: an image a dialect. */
+export type McuDialect = 'srtm' | 'rpmsg-io' | 'rpmsg-gpio' | 'rpmsg-gpio-kind0' | 'metux';
+
 /** Builds the firmware and gives the path of the result. @throws Error with the compiler's words */
 export function buildFirmware(target: FirmwareTarget): string {
+  return make([target], TARGETS[target]);
+}
+
+/** Builds the image for QemuMcu that speaks `dialect`, gives its path. @throws Error with the compiler's words */
+export function buildMcuFirmware(dialect: McuDialect): string {
+  return make(['lm3s6965evb', `DIALECT=${dialect}`], `hub-${dialect}.elf`);
+}
+
+function make(what: readonly string[], result: string): string {
   // A folder of our own: somebody else's make may be at work in the usual one.
   const out = join(REPOSITORY, 'build/e2e');
-  execFileSync('make', ['-C', join(REPOSITORY, 'examples/sensor-hub'), `OUT=${out}`, target], {
-    stdio: 'pipe',
-  });
-  return requireFile(join(out, TARGETS[target]), `make -C examples/sensor-hub OUT=${out} ${target}`);
+  const words = ['-C', join(REPOSITORY, 'examples/sensor-hub'), `OUT=${out}`, ...what];
+  execFileSync('make', words, { stdio: 'pipe' });
+  return requireFile(join(out, result), `make ${words.join(' ')}`);
 }
