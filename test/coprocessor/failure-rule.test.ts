@@ -164,6 +164,8 @@ describe('firmware that', () => {
     await vi.waitFor(() => expect(supervisor.restarts).toBe(1), 5000);
     await back();
     expect(pids).toHaveLength(1);
-    expect(log[0]).toMatch(/is gone: vdev 0 does not answer: the last \d+ requests got no answer within 200 ms/);
+    expect(log[0]).toMatch(
+      /is gone: vdev 0 does not answer: the last \d+ requests got no answer within 200 ms/,
+    );
   });
 });
