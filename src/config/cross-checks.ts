@@ -111,6 +111,44 @@ function checkMemory(path: ConfigPath, { memory, exec }: CoprocessorConfig, repo
   });
 }
 
+/** Dialects that know ports, and neither how many lines there are nor what they are called. */
+const LINES_NEEDED = new Set(['srtm', 'rpmsg-io']);
+
+function checkDialect(
+  path: ConfigPath,
+  chip: Extract<Config['chips'][string], { readonly dialect: string }>,
+  report: Report,
+): void {
+  const { dialect, lines, channel } = chip;
+  if (LINES_NEEDED.has(dialect) && lines === undefined) {
+    report(
+      [...path, 'dialect'],
+      `is "${dialect}" without lines, which this protocol cannot tell`,
+      'list them: lines: [{ port: 0, pin: 5, name: BUTTON }]',
+    );
+  }
+  const seen = new Map<string, number>();
+  lines?.forEach(({ port, pin }, index) => {
+    const key = `${port}.${pin}`;
+    const before = seen.get(key);
+    seen.set(key, index);
+    if (before !== undefined)
+      report(
+        [...path, 'lines', index],
+        `is port ${port}, pin ${pin}, as is lines[${before}]`,
+        'list a line once',
+      );
+  });
+  if (dialect === 'virtio-gpio' || dialect === 'metux') {
+    for (const [key, value] of Object.entries({ lines, channel })) {
+      if (value === undefined) continue;
+      report([...path, key], `is for the dialects over rpmsg, not for "${dialect}"`, 'leave it out', 'key');
+    }
+  }
+  if (chip.type === 'rpmsg' && chip.control !== undefined && chip.device !== undefined)
+    report([...path, 'device'], 'is given besides control', 'name one of them', 'key');
+}
+
 function checkChips({ chips, coprocessors }: Config, report: Report): void {
   const chipOfVdev = new Map<string, string>();
   const chipOfDevice = new Map<string, string>();
@@ -130,8 +168,10 @@ function checkChips({ chips, coprocessors }: Config, report: Report): void {
   for (const [name, chip] of Object.entries(chips)) {
     if (chip.type !== 'coprocessor') {
       if (chip.type === 'gpiochip') checkDevice(chip.path, name);
+      if (chip.type === 'rpmsg') checkDialect(['chips', name], chip, report);
       continue;
     }
+    checkDialect(['chips', name], chip, report);
     if (!Object.hasOwn(coprocessors, chip.coprocessor)) {
       const right = suggest(chip.coprocessor, Object.keys(coprocessors), 'co-processors');
       report(['chips', name, 'coprocessor'], `no co-processor is named "${chip.coprocessor}"`, right);

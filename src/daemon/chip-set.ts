@@ -25,6 +25,8 @@ const FIRMWARE_FAULTS = new Set([
 export interface ChipSetOptions {
   readonly poller: Poller;
   readonly onLog: Log;
+  /** A co-processor's state has changed. */
+  readonly onCoprocessor: () => void;
   /** The file of the configuration, for the places of faults in it; null for one that was made up. */
   readonly configFile: string | null;
 }
@@ -89,9 +91,10 @@ export class ChipSet {
     const vdevs = Object.values(config.chips).flatMap((chip) =>
       chip.type === 'coprocessor' && chip.coprocessor === name ? [chip.vdev] : [],
     );
+    const { onLog, onCoprocessor } = this.#options;
     let starting: SupervisedCoprocessor | undefined;
     try {
-      starting = new SupervisedCoprocessor(name, config.coprocessors[name]!, vdevs, this.#options.onLog);
+      starting = new SupervisedCoprocessor(name, config.coprocessors[name]!, vdevs, onLog, onCoprocessor);
       this.#coprocessors.set(name, starting);
       await starting.start();
     } catch (error) {
@@ -213,6 +216,13 @@ export class ChipSet {
   /** What was opened before is closed; nothing may be opened after it. */
   #throwIfClosed(): void {
     if (this.#closed) throw new CoprocessorError('ERR_CLOSED', 'the service was closed');
+  }
+
+  /** State of a chip's co-processor; null for a chip that has none. */
+  coprocessorOf(chip: string): CoprocessorStatus['state'] | null {
+    const config = this.#chips.get(chip)?.config;
+    if (config?.type !== 'coprocessor') return null;
+    return this.#coprocessors.get(config.coprocessor)?.status.state ?? null;
   }
 
   /** Waits until nothing is under way at any chip, for so long. */

@@ -53,7 +53,12 @@ export class Service {
     const { config, configFile, onLog } = options;
     this.#options = options;
     this.#config = config;
-    this.#chipSet = new ChipSet({ poller: this.poller, onLog, configFile });
+    this.#chipSet = new ChipSet({
+      poller: this.poller,
+      onLog,
+      configFile,
+      onCoprocessor: () => this.#mqtt?.coprocessorChanged(),
+    });
     this.#guests = new GuestExports(this.poller, onLog);
   }
 
@@ -132,6 +137,7 @@ export class Service {
       lines,
       chips: this.#chipSet.all,
       version: packageVersion(),
+      coprocessorOf: (name) => this.#chipSet.coprocessorOf(name),
       onLog: this.#options.onLog,
     });
     this.#mqtt = started;

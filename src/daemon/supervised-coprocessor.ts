@@ -47,8 +47,17 @@ export class SupervisedCoprocessor {
   readonly #supervisor: CoprocessorSupervisor<Coprocessor>;
   readonly #lifecycle: RemoteprocLifecycle | null;
 
-  /** @throws CoprocessorError ERR_REMOTEPROC when the kernel has no such remoteproc */
-  constructor(name: string, config: CoprocessorConfig, vdevs: readonly number[], onLog: Log) {
+  /**
+   * @param onState told when {@link status} has changed
+   * @throws CoprocessorError ERR_REMOTEPROC when the kernel has no such remoteproc
+   */
+  constructor(
+    name: string,
+    config: CoprocessorConfig,
+    vdevs: readonly number[],
+    onLog: Log,
+    onState: () => void,
+  ) {
     const { memory, resourceTable, doorbell, exec, remoteproc, startTimeoutMs, takeOver, restart } = config;
     this.name = name;
     const lifecycle = remoteproc === undefined ? null : RemoteprocLifecycle.open(remoteproc, onLog);
@@ -74,6 +83,7 @@ export class SupervisedCoprocessor {
       onState: (state) => {
         // Whatever was lost, it may be for that.
         if (state === 'restarting') lifecycle?.look();
+        onState();
       },
     });
   }

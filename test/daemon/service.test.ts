@@ -20,7 +20,9 @@ function scratchFolder(): string {
 function configOf(text: string): { config: Config; folder: string; configFile: string } {
   const folder = scratchFolder();
   const configFile = join(folder, 'rproc-gpio.yaml');
-  return { config: parseConfig(text, configFile), folder, configFile };
+  // The default control socket is one for all tests.
+  const quiet = `${text}control: { enabled: false }\n`;
+  return { config: parseConfig(quiet, configFile), folder, configFile };
 }
 
 const hubOf = (command: readonly string[], more = ''): string => `coprocessors:
@@ -187,7 +189,7 @@ describe('a service whose guests have other drivers', () => {
   it.each([
     ['metux', 64, 2],
     ['draft-2021', 40, 1],
-  ])('offers them a device of protocol %s', async (protocol, configBytes, queues) => {
+  ] as const)('offers them a device of protocol %s', async (protocol, configBytes, queues) => {
     const { config, folder } = configOf(
       `${SIM}exports:\n  vm1: { socket: vm1.sock, protocol: ${protocol}, lines: ['sim/*'] }\n`,
     );

@@ -64,14 +64,14 @@ describe('the firmware library with SRTM as a vhost-user back-end of a Linux gue
     await pins.set('IMU_INT', 1);
     expect(
       await converse(
-        '05010200020000000000000000000000',
-        '05010200010000000000000101000000',
-        '05010200030000000000000100000000',
+        '05010000020000000000000000000000',
+        '05010000010000000000000101000000',
+        '05010000030000000000000100000000',
       ),
     ).toEqual([
-      '0501020102000000000000000001',
-      '0501020101000000000000010000',
-      '0501020103000000000000010000',
+      '0501000102000000000000000001',
+      '0501000101000000000000010000',
+      '0501000103000000000000010000',
     ]);
     expect(await pins.get('LED_STATUS')).toBe(1);
   });
@@ -88,9 +88,9 @@ describe('the firmware library with SRTM as a vhost-user back-end of a Linux gue
     const output = guest.start(
       `sh -c 'exec 3<>/dev/rpmsg0; printf "\\x05\\x01\\x02\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x00\\x03\\x00" >&3; for i in 1 2; do dd bs=512 count=1 <&3 2>/dev/null | hexdump -v -e "1/1 \\"%02x\\""; echo; done'`,
     );
-    await output.stdout.waitFor(/^0501020100000000000001000000$/);
+    await output.stdout.waitFor(/^0501000100000000000001000000$/);
     await pins.set('BARO_DRDY', 1);
-    expect((await output.exit()).stdout).toBe('0501020100000000000001000000\n050102020000000000000100\n');
+    expect((await output.exit()).stdout).toBe('0501000100000000000001000000\n050100020000000000000100\n');
   });
 
   it('leaves nothing to complain about in the guest', async () => {

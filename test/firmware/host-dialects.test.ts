@@ -57,14 +57,14 @@ describe('the host port on rpmsg', () => {
   it('speaks SRTM, as its channel says', async () => {
     const { pins, ask, next } = await openChannel('rpmsg-io-channel', '--dialect=srtm');
     // Input-init of BUTTON, both edges; it idles high.
-    expect(await ask('05010200000000000000050003000000')).toBe('0501020100000000000005000000');
+    expect(await ask('05010000000000000000050003000000')).toBe('0501000100000000000005000000');
     expect(await pins.ask('set BUTTON 0')).toBe('ok');
-    expect(await next()).toBe('050102020000000000000500');
-    expect(await ask('05010200020000000000050000000000')).toBe('0501020102000000000005000000');
+    expect(await next()).toBe('050100020000000000000500');
+    expect(await ask('05010000020000000000050000000000')).toBe('0501000102000000000005000000');
     // LED_STATUS is pin 0 of port 1.
-    expect(await ask('05010200010000000000000101000000')).toBe('0501020101000000000000010000');
+    expect(await ask('05010000010000000000000101000000')).toBe('0501000101000000000000010000');
     expect(await pins.ask('get LED_STATUS')).toBe('1');
-    expect(await ask('05010200030000000000000100000000')).toBe('0501020103000000000000010000');
+    expect(await ask('05010000030000000000000100000000')).toBe('0501000103000000000000010000');
     expect(await pins.ask('stats')).toBe('requests 4 refused 0 events 1 dropped 0 malformed 0');
   });
 
@@ -99,10 +99,10 @@ describe('the host port on rpmsg', () => {
       '--get-direction=no',
       '--masked-edges=lost',
     );
-    expect(await srtm.ask('05010200030000000000000000000000')).toBe('0501020103000000000000000200');
-    await srtm.ask('05010200000000000000000003000000');
+    expect(await srtm.ask('05010000030000000000000000000000')).toBe('0501000103000000000000000200');
+    await srtm.ask('05010000000000000000000003000000');
     await srtm.pins.ask('burst IMU_INT 5');
-    expect(await srtm.next()).toBe('050102020000000000000000');
+    expect(await srtm.next()).toBe('050100020000000000000000');
     expect(await srtm.pins.ask('stats')).toBe('requests 2 refused 1 events 1 dropped 4 malformed 0');
   });
 

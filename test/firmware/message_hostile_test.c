@@ -152,8 +152,8 @@ static void revive(void) {
     }
     message_give_buffers(&fixture, 1);
     if (options.dialect == &rpmsg_gpio_srtm) {
-        SEND(&fixture, 5, 1, 2, 0, 1, 0, 0, 0, 0, 0, 3, 0, 1, 0, 0, 0);
-        EXPECT(&fixture, 5, 1, 2, 1, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0);
+        SEND(&fixture, 5, 1, 0, 0, 1, 0, 0, 0, 0, 0, 3, 0, 1, 0, 0, 0);
+        EXPECT(&fixture, 5, 1, 0, 1, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0);
     } else if (options.dialect == &rpmsg_gpio_io) {
         SEND(&fixture, 0, 6, 0, 3, 0, 0);
         EXPECT(&fixture, 1, 6, 0, 3, 0, 0);

@@ -4,7 +4,7 @@
 
 static struct message_fixture fixture;
 
-#define COMMAND(type, command, line) 5, 1, 2, type, command, 0, 0, 0, 0, 0, (line) % 8, (line) / 8
+#define COMMAND(type, command, line) 5, 1, 0, type, command, 0, 0, 0, 0, 0, (line) % 8, (line) / 8
 /* Padded to 16 bytes, as Linux sends it. */
 #define REQUEST(command, line, argument) COMMAND(0, command, line), argument, 0, 0, 0
 #define RESPONSE(command, line, code, value) COMMAND(1, command, line), code, value
@@ -63,8 +63,8 @@ static void ports_and_pins(void) {
     static const uint8_t places[][2] = {{8, 0}, {0, 1}, {255, 255}, {31, 0}, {0, 9}, {0, 10}};
     for (unsigned i = 0; i < 6; i++) {
         message_give_buffers(&fixture, 1);
-        SEND(&fixture, 5, 1, 2, 0, 2, 0, 0, 0, 0, 0, places[i][0], places[i][1], 0, 0);
-        EXPECT(&fixture, 5, 1, 2, 1, 2, 0, 0, 0, 0, 0, places[i][0], places[i][1], 1, 0);
+        SEND(&fixture, 5, 1, 0, 0, 2, 0, 0, 0, 0, 0, places[i][0], places[i][1], 0, 0);
+        EXPECT(&fixture, 5, 1, 0, 1, 2, 0, 0, 0, 0, 0, places[i][0], places[i][1], 1, 0);
     }
     message_close(&fixture);
 }

@@ -8,7 +8,7 @@
 
 #define CATEGORY_GPIO 5u
 #define MAJOR_VERSION 1u
-#define MINOR_VERSION 2u
+#define MINOR_VERSION 0u
 
 #define TYPE_REQUEST 0u
 #define TYPE_RESPONSE 1u

@@ -16,7 +16,7 @@ import {
 } from './line-ring.ts';
 import type { MqttOptions } from './mqtt-options.ts';
 import { redact } from './secrets.ts';
-import { SharedCounters, SharedTables } from './shared-tables.ts';
+import { COPROCESSOR_STATES, type CoprocessorState, SharedCounters, SharedTables } from './shared-tables.ts';
 import { assignSegments } from './topic-names.ts';
 import type { FromWorker, Log } from './worker-messages.ts';
 import { WorkerThread } from './worker-thread.ts';
@@ -29,6 +29,8 @@ export interface MqttExporterOptions {
   /** Of this service. */
   readonly version: string;
   readonly onLog: Log;
+  /** State of the co-processor of a chip; null for a chip without one. */
+  readonly coprocessorOf?: (chip: string) => CoprocessorState | null;
 }
 
 const EDGE = 0;
@@ -112,6 +114,7 @@ export class MqttExporter implements LineConsumer {
 
   #watch(): void {
     this.#options.chips.forEach((chip, index) => {
+      this.#tables.coprocessorStates[index] = this.#coprocessorState(chip);
       this.#tables.chipAvailable[index] = chip.chip.available ? 1 : 0;
       this.#unsubscribe.push(chip.onAvailability((available) => this.#availability(index, available)));
     });
@@ -172,6 +175,20 @@ export class MqttExporter implements LineConsumer {
 
   changed(handle: LineHandle): void {
     this.#look(handle);
+  }
+
+  #coprocessorState({ name }: ChipLines): number {
+    return COPROCESSOR_STATES.indexOf(this.#options.coprocessorOf?.(name) ?? '');
+  }
+
+  /** A co-processor's state has changed: those of all chips are looked at. */
+  coprocessorChanged(): void {
+    this.#options.chips.forEach((chip, index) => {
+      const state = this.#coprocessorState(chip);
+      if (state === this.#tables.coprocessorStates[index]) return;
+      this.#tables.coprocessorStates[index] = state;
+      this.#push(CHIP | index, 0, 0);
+    });
   }
 
   #availability(chip: number, available: boolean): void {

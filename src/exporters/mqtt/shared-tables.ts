@@ -9,6 +9,10 @@
 
 /** Directions in the tables: virtio-gpio's, and -1 for unknown. */
 export type DirectionText = 'in' | 'out' | 'none' | 'unknown';
+/** States of co-processors in the tables, by their numbers; 0 is a chip without one. */
+export const COPROCESSOR_STATES = ['', 'running', 'restarting', 'stopped', 'failed'] as const;
+export type CoprocessorState = Exclude<(typeof COPROCESSOR_STATES)[number], ''>;
+
 const DIRECTION_TEXTS: readonly DirectionText[] = ['none', 'out', 'in'];
 
 export class SharedTables {
@@ -19,12 +23,14 @@ export class SharedTables {
   readonly edges: Uint32Array;
   /** Whether a chip is there, by chip. */
   readonly chipAvailable: Uint8Array;
+  /** Of its co-processor, by chip: an index of {@link COPROCESSOR_STATES}. */
+  readonly coprocessorStates: Uint8Array;
   /** Logical level by line; -1 = unknown. */
   readonly levels: Int8Array;
   readonly directions: Int8Array;
 
   constructor(lineCount: number, chipCount: number, memory?: SharedArrayBuffer) {
-    const sizeBytes = chipCount * 9 + lineCount * 6;
+    const sizeBytes = chipCount * 10 + lineCount * 6;
     this.memory = memory ?? new SharedArrayBuffer(sizeBytes);
     let at = 0;
     const next = (bytes: number): number => {
@@ -34,6 +40,7 @@ export class SharedTables {
     this.ambiguousEvents = new Float64Array(this.memory, next(chipCount * 8), chipCount);
     this.edges = new Uint32Array(this.memory, next(lineCount * 4), lineCount);
     this.chipAvailable = new Uint8Array(this.memory, next(chipCount), chipCount);
+    this.coprocessorStates = new Uint8Array(this.memory, next(chipCount), chipCount);
     this.levels = new Int8Array(this.memory, next(lineCount), lineCount);
     this.directions = new Int8Array(this.memory, next(lineCount), lineCount);
     if (memory === undefined) {

@@ -30,6 +30,12 @@ export interface TopicTreeOptions {
   readonly chips: readonly string[];
 }
 
+interface ChipTopics {
+  readonly status: string;
+  readonly diagnostics: string;
+  readonly coprocessor: string;
+}
+
 /**
  * All topics of a gateway (design.md, MQTT), built once: publishing and receiving look texts up and make none.
  */
@@ -41,7 +47,7 @@ export class TopicTree {
   readonly #root: string;
   readonly #lines: readonly LineTopics[];
   readonly #commands: ReadonlyMap<string, TopicMatch>;
-  readonly #chips: ReadonlyMap<string, { readonly status: string; readonly diagnostics: string }>;
+  readonly #chips: ReadonlyMap<string, ChipTopics>;
 
   constructor(options: TopicTreeOptions) {
     const root = `${options.baseTopic}/${options.gateway}`;
@@ -50,7 +56,11 @@ export class TopicTree {
     this.#chips = new Map(
       options.chips.map((chip) => [
         chip,
-        { status: `${root}/${chip}/status`, diagnostics: `${root}/${chip}/diagnostics` },
+        {
+          status: `${root}/${chip}/status`,
+          diagnostics: `${root}/${chip}/diagnostics`,
+          coprocessor: `${root}/${chip}/coprocessor`,
+        },
       ]),
     );
     this.#lines = options.lines.map(({ chip, segment }) => lineTopics(`${root}/${chip}/${segment}`));
@@ -75,6 +85,11 @@ export class TopicTree {
     return this.#chip(chip).diagnostics;
   }
 
+  /** What has become of the chip's co-processor, retained: `running`, `restarting`, `stopped`, `failed`. */
+  coprocessor(chip: string): string {
+    return this.#chip(chip).coprocessor;
+  }
+
   /** The topics of the line with that index. */
   line(index: number): LineTopics {
     const topics = this.#lines[index];
@@ -87,7 +102,7 @@ export class TopicTree {
     return this.#commands.get(topic) ?? null;
   }
 
-  #chip(chip: string): { readonly status: string; readonly diagnostics: string } {
+  #chip(chip: string): ChipTopics {
     const topics = this.#chips.get(chip);
     if (topics === undefined) throw new RangeError(`${this.#root} has no chip ${chip}`);
     return topics;

@@ -133,7 +133,10 @@ export class MqttWorker {
   #record(what: number, seq: number, timeNs: number): void {
     const index = what & INDEX_MASK;
     const kind = (what >>> KIND_SHIFT) & KIND_MASK;
-    if (kind === RECORD_CHIP) return this.#states.mark(this.#list.chipStatus(index));
+    if (kind === RECORD_CHIP) {
+      this.#states.mark(this.#list.coprocessor(index));
+      return this.#states.mark(this.#list.chipStatus(index));
+    }
     this.#states.mark(this.#list.state(index));
     if (kind === RECORD_EDGE) {
       this.#pace.changed(this.#data.lines[index]?.chip ?? 0);

@@ -1,13 +1,13 @@
 import { diagnosticsPayload } from '../home-assistant.ts';
 import type { MqttTopicPolicies } from '../mqtt-options.ts';
-import type { SharedTables } from '../shared-tables.ts';
+import { COPROCESSOR_STATES, type SharedTables } from '../shared-tables.ts';
 import type { TopicTree } from '../topic-tree.ts';
 import type { WorkerChip, WorkerLine } from '../worker-messages.ts';
 import { type EncodedTopic, encodeTopic } from './publish-encoder.ts';
 
 /**
  * All topics of which only the last message counts, by number, in the order in which they are published after a connect:
- * the gateway's status, the chips', levels, directions, diagnostics.
+ * the gateway's status, the chips', levels, directions, diagnostics, co-processors.
  */
 export class StateTopicList {
   readonly topics: readonly EncodedTopic[];
@@ -34,6 +34,7 @@ export class StateTopicList {
       ...lines.map((_, line) => encodeTopic(tree.line(line).state, state.qos, state.retain)),
       ...lines.map((_, line) => encodeTopic(tree.line(line).direction, direction.qos, direction.retain)),
       ...chips.map(({ name }) => encodeTopic(tree.diagnostics(name), diagnostics.qos, diagnostics.retain)),
+      ...chips.map(({ name }) => encodeTopic(tree.coprocessor(name), status.qos, status.retain)),
     ];
   }
 
@@ -58,6 +59,10 @@ export class StateTopicList {
     return this.statusCount + 2 * this.#lines.length + chip;
   }
 
+  coprocessor(chip: number): number {
+    return this.diagnostics(chip) + this.#chips.length;
+  }
+
   /** What the topic says now; null = nothing, as it is not known. */
   payload(topic: number): string | null {
     if (topic < this.statusCount) {
@@ -71,7 +76,10 @@ export class StateTopicList {
       return level < 0 ? null : level === 1 ? 'ON' : 'OFF';
     }
     if (line < 2 * count) return this.#tables.directionText(line - count);
-    return this.#diagnostics(line - 2 * count);
+    const chip = line - 2 * count;
+    if (chip < this.#chips.length) return this.#diagnostics(chip);
+    const state = this.#tables.coprocessorStates[chip - this.#chips.length] as number;
+    return COPROCESSOR_STATES[state] || null;
   }
 
   #diagnostics(chip: number): string {
