@@ -281,16 +281,18 @@ export class VhostUserFrontEnd {
    * Connects again.
    *
    * @param rings `restart`: a new driver, as after the guest's reboot. `keep`: the guest goes on, and what it had open is
-   * offered again: the rings start at their used index, as QEMU does it when a back-end comes back
+   * offered again: the rings start at their used index, as QEMU does it when a back-end comes back. `keep-available`: the same,
+   * but they start at the driver's available index, as Cloud Hypervisor does it
    */
-  async reconnect(rings: 'restart' | 'keep' = 'restart'): Promise<void> {
+  async reconnect(rings: 'restart' | 'keep' | 'keep-available' = 'restart'): Promise<void> {
     this.disconnect();
     this.#socket = new FrontEndSocket(connectedDescriptor({ ...this.#options, fd: undefined }));
     this.#control = new FrontEndControl(this.#socket, this.#timeoutMs);
     await this.negotiate();
     await this.shareMemory();
     if (rings === 'restart') await this.startVrings();
-    else await this.resumeVrings(this.vrings.map((vring) => vring.usedIndex));
+    else if (rings === 'keep') await this.resumeVrings(this.vrings.map((vring) => vring.usedIndex));
+    else await this.resumeVrings(this.vrings.map((vring) => vring.availableIndex));
   }
 
   #closeInflight(): void {

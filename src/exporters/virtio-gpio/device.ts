@@ -156,6 +156,10 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
     if (type === MSG_SET_IRQ_TYPE) this.#events.settled(gpio);
   }
 
+  returnsInOrder(queueIndex: number): boolean {
+    return queueIndex === REQUEST_QUEUE;
+  }
+
   tracker(queueIndex: number, size: number): InflightRegion | null {
     return queueIndex === EVENT_QUEUE ? this.#resume.eventRegion(size) : null;
   }

@@ -67,6 +67,8 @@ export interface ExportedDevice {
    * before the first of these rings is attached, maybe again for the next one.
    */
   resume?(): void;
+  /** Whether chains of a ring that nobody tracks go back in the order of the available ring. Default: no. */
+  returnsInOrder?(queueIndex: number): boolean;
   /** The device's own tracking of a ring of which the front-end keeps none; null = none either. */
   tracker?(queueIndex: number, size: number): InflightRegion | null;
   /** Changes rights and debounce periods of the same lines, in place. */

@@ -78,6 +78,11 @@ export class InflightRegion implements ChainTracker {
     this.#counter = 0;
   }
 
+  /** Whether it says where a ring stood, and what was in flight on it. */
+  get isUsed(): boolean {
+    return this.#load16(VERSION_OFFSET) !== 0;
+  }
+
   /** Forgets everything, also where the ring stood. */
   discard(): void {
     this.#store16(VERSION_OFFSET, 0);

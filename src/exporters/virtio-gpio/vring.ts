@@ -54,6 +54,8 @@ export class Vring {
   #inflight: InflightRegion | null = null;
   /** What was in flight is not any more: a new driver. */
   #forgetsInflight = false;
+  /** The tracking told where the ring stood, at the last attach. */
+  #isRecovered = false;
   readonly #onNewDriver: () => void;
   readonly #call = (): void => {
     if (this.#callFd >= 0) signalDescriptor(this.#callFd);
@@ -205,14 +207,10 @@ export class Vring {
     const continues =
       before !== null && before.nextAvailable === queue.nextAvailable && before.nextUsed === queue.nextUsed;
     const open = tracker === null ? [] : this.#recover(tracker, queue, continues);
-    const isUnused = open.length === 0 && queue.nextAvailable === 0 && queue.nextUsed === 0;
-    if (!continues && !isUnused) {
-      // A front-end that lost its back-end knows the used index only, and begins there: what is in flight lies before the rest.
-      // One that stopped the ring gives back the index that it was told, with what was in flight behind it.
-      const before = queue.nextAvailable === queue.nextUsed ? open.length : 0;
-      queue.resume(open, queue.nextAvailable + before);
-      this.#device.resume?.();
-    }
+    const next = continues ? queue.nextAvailable : this.#next(tracker, queue, open.length);
+    const isUnused = open.length === 0 && next === 0 && queue.nextUsed === 0;
+    if (!continues) queue.resume(open, next);
+    if (!continues && !isUnused) this.#device.resume?.();
     // A ring that begins at 0 and does not continue is a new driver's: what the last one claimed ends here. Not every
     // front-end says so (User-Mode Linux only disables its rings; STATUS is optional).
     if (this.index === 0 && !continues && isUnused) {
@@ -224,6 +222,21 @@ export class Vring {
     this.#device.setQueue(this.index, queue, this.#call, continues);
   }
 
+  /**
+   * Where the available ring goes on, `open` chains being in flight. Front-ends tell it after a loss of their back-end in their
+   * own ways: QEMU begins at the used index, Cloud Hypervisor at the driver's available index. So where we know it ourselves, that
+   * counts on a new connection: what was taken is what was returned and what is in flight.
+   */
+  #next(tracker: InflightRegion | null, queue: DeviceQueue, open: number): number {
+    const after = (queue.nextUsed + open) & 0xffff;
+    const isKnown =
+      tracker === null
+        ? this.#device.returnsInOrder?.(this.index) === true
+        : this.#isRecovered || queue.nextUsed === 0;
+    if (this.#stoppedAt === null && isKnown) return after;
+    return queue.nextAvailable === queue.nextUsed ? after : queue.nextAvailable;
+  }
+
   /** @returns heads that a former process had taken and not returned, in their order */
   #recover(tracker: InflightRegion, queue: DeviceQueue, continues: boolean): number[] {
     // Our own tracking knows nothing of whose ring this is. Where nothing was ever returned, all that was offered lies in the
@@ -231,8 +244,12 @@ export class Vring {
     const isBegun = this.#inflight === null && !continues && queue.nextUsed === 0;
     if (this.#forgetsInflight || isBegun) tracker.discard();
     this.#forgetsInflight = false;
+    this.#isRecovered = tracker.isUsed;
     const open = tracker.recover(queue.nextUsed);
-    if (open === null) tracker.clear(queue.nextUsed);
+    if (open === null) {
+      tracker.clear(queue.nextUsed);
+      this.#isRecovered = false;
+    }
     return continues || open === null ? [] : open.filter((head) => head < queue.size);
   }
 

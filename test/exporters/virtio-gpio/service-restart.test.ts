@@ -93,10 +93,11 @@ class MortalService {
 
 interface Case {
   readonly inflight: boolean;
+  readonly rings?: 'keep' | 'keep-available';
   readonly hasResumeFile?: boolean;
 }
 
-async function guestOf({ inflight, hasResumeFile = true }: Case) {
+async function guestOf({ inflight, hasResumeFile = true, rings = 'keep' }: Case) {
   const service = new MortalService(hasResumeFile);
   await service.start();
   const guest = await VhostUserFrontEnd.connect({
@@ -117,12 +118,17 @@ async function guestOf({ inflight, hasResumeFile = true }: Case) {
     await guest.disconnected();
     await service.start();
     if (atOnce) service.tell('now');
-    await guest.reconnect('keep');
+    await guest.reconnect(rings);
   };
   return { service, guest, answered, ask, events, restart };
 }
 
-const BOTH_WAYS: readonly Case[] = [{ inflight: true }, { inflight: false }];
+const BOTH_WAYS: readonly Case[] = [
+  { inflight: true },
+  { inflight: false },
+  { inflight: true, rings: 'keep-available' },
+  { inflight: false, rings: 'keep-available' },
+];
 
 describe('a request that was in flight when the service was killed', () => {
   it('is answered by the next one, also when others overtook it (INFLIGHT_SHMFD)', async () => {
@@ -156,8 +162,8 @@ describe('a request that was in flight when the service was killed', () => {
     expect(guest.vring(REQUEST_QUEUE).usedIndex).toBe(3);
   });
 
-  it.each(BOTH_WAYS)('comes back once each time, over many kills %o', async ({ inflight }) => {
-    const { service, guest, answered, ask, restart } = await guestOf({ inflight });
+  it.each(BOTH_WAYS)('comes back once each time, over many kills %o', async (way) => {
+    const { service, guest, answered, ask, restart } = await guestOf(way);
     service.tell('now');
     for (let round = 0; round < 4; round++) {
       // Whatever of it is done when the signal comes.
@@ -173,8 +179,8 @@ describe('a request that was in flight when the service was killed', () => {
 });
 
 describe('an event buffer that lay armed when the service was killed', () => {
-  it.each(BOTH_WAYS)('fires after the restart, wherever it lies in the ring %o', async ({ inflight }) => {
-    const { service, guest, events, restart } = await guestOf({ inflight });
+  it.each(BOTH_WAYS)('fires after the restart, wherever it lies in the ring %o', async (way) => {
+    const { service, guest, events, restart } = await guestOf(way);
     service.tell('now');
     for (const gpio of [0, 1]) {
       expect((await guest.request(MSG_SET_IRQ_TYPE, gpio, BOTH)).status).toBe(0);
@@ -206,8 +212,8 @@ describe('an event buffer that lay armed when the service was killed', () => {
     expect(events[13]).toMatchObject({ gpio: 0, status: EVENT_VALID });
   });
 
-  it.each(BOTH_WAYS)('fires after the second restart, too %o', async ({ inflight }) => {
-    const { service, guest, events, restart } = await guestOf({ inflight });
+  it.each(BOTH_WAYS)('fires after the second restart, too %o', async (way) => {
+    const { service, guest, events, restart } = await guestOf(way);
     service.tell('now');
     await guest.request(MSG_SET_IRQ_TYPE, 5, BOTH);
     guest.queueEvent(5);
