@@ -1,5 +1,6 @@
 import type { CoprocessorConfig } from '../config/config.ts';
 import { Coprocessor, type CoprocessorOptions } from '../coprocessor/coprocessor.ts';
+import { CoprocessorError } from '../coprocessor/coprocessor-error.ts';
 import type { Log } from '../coprocessor/log.ts';
 import { RemoteprocLifecycle } from '../coprocessor/remoteproc-lifecycle.ts';
 import type { SupervisedChip } from '../coprocessor/supervised-chip.ts';
@@ -18,13 +19,19 @@ class RemoteprocLife extends Coprocessor {
   }
 
   override async start(): Promise<void> {
-    await this.#lifecycle.up();
+    let isStarted = false;
+    // Before the wait: it may go down again at once.
     this.#unlisten = this.#lifecycle.onState((state) => {
-      if (this.#lifecycle.isUp) return;
+      if (!isStarted || this.#lifecycle.isUp) return;
       for (const listener of this.#listeners.splice(0))
         listener(`remoteproc is ${state}`, state === 'crashed');
     });
+    await this.#lifecycle.up();
+    isStarted = true;
     await super.start();
+    if (this.#lifecycle.isUp) return;
+    await this.close();
+    throw new CoprocessorError('ERR_REMOTEPROC', `remoteproc is ${this.#lifecycle.state} again`);
   }
 
   override onExit(listener: (reason: string, isFailure: boolean) => void): void {

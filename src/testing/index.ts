@@ -4,4 +4,6 @@
  */
 
 export * from './front-end.ts';
+export * from './rpmsg-peer.ts';
 export { SimulatedChip } from './simulated-chip.ts';
+export * from './simulated-rpmsg-vdev.ts';
