@@ -86,7 +86,7 @@ describe('the firmware library with SRTM as a vhost-user back-end of a Linux gue
   it('tells an edge, once, until it is asked again', async () => {
     // Input-init of line 1, both edges; then two messages.
     const output = guest.start(
-      `sh -c 'exec 3<>/dev/rpmsg0; printf "\\x05\\x01\\x02\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x00\\x03\\x00" >&3; for i in 1 2; do dd bs=512 count=1 <&3 2>/dev/null | hexdump -v -e "1/1 \\"%02x\\""; echo; done'`,
+      `sh -c 'exec 3<>/dev/rpmsg0; printf "\\x05\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x00\\x03\\x00" >&3; for i in 1 2; do dd bs=512 count=1 <&3 2>/dev/null | hexdump -v -e "1/1 \\"%02x\\""; echo; done'`,
     );
     await output.stdout.waitFor(/^0501000100000000000001000000$/);
     await pins.set('BARO_DRDY', 1);
