@@ -53,6 +53,7 @@ export class VhostUserServer {
   #listenFd = -1;
   #poll: PollHandle | null = null;
   #connection: VhostUserConnection | null = null;
+  #isClosed = false;
 
   constructor(options: VhostUserServerOptions) {
     this.device = options.device;
@@ -137,7 +138,8 @@ export class VhostUserServer {
       onLog: this.#onLog,
       onClosed: () => {
         this.#connection = null;
-        this.#beginGrace();
+        // When it is the service that ends, what the guest had set is for the next one to set again.
+        if (!this.#isClosed) this.#beginGrace();
         this.#onDisconnected();
       },
     });
@@ -163,6 +165,7 @@ export class VhostUserServer {
 
   /** Ends the connection, removes the socket, closes the device; idempotent. */
   close(): void {
+    this.#isClosed = true;
     this.#poll?.close();
     this.#poll = null;
     if (this.#listenFd >= 0) closeSync(this.#listenFd);

@@ -44,4 +44,8 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   if (word === 'counters') process.stdout.write(`counters: ${JSON.stringify(device.counters)}\n`);
   if (word === 'output') process.stdout.write(`output: ${chip.inner.level(Number(offset))}\n`);
 });
+process.once('SIGTERM', () => {
+  server.close();
+  process.exit();
+});
 process.stdout.write('ready\n');

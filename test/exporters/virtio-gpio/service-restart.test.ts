@@ -81,12 +81,12 @@ class MortalService {
     return this.output.find((text) => text.startsWith(`${word}: `))!.slice(word.length + 2);
   }
 
-  async kill(): Promise<void> {
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const child = this.#child;
     this.#child = null;
     if (child === null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
+    child.kill(signal);
     await ended;
   }
 }
@@ -271,6 +271,25 @@ describe('what a guest had set when the service was killed', () => {
     expect(await service.ask('output 4')).toBe('1');
     await guest.request(MSG_SET_VALUE, 4, 0);
     expect(await service.ask('output 4')).toBe('0');
+  });
+
+  it('is set again after an end in order, too', async () => {
+    const { service, guest, events } = await guestOf({ inflight: false });
+    service.tell('now');
+    await guest.request(MSG_SET_VALUE, 4, 1);
+    await guest.request(MSG_SET_DIRECTION, 4, OUT);
+    await guest.request(MSG_SET_IRQ_TYPE, 2, BOTH);
+    guest.queueEvent(2);
+    await guest.request(MSG_GET_VALUE, 2);
+    await service.kill('SIGTERM');
+    await guest.disconnected();
+    await service.start();
+    service.tell('now');
+    await guest.reconnect('keep');
+    expect((await guest.request(MSG_GET_VALUE, 4)).value).toBe(1);
+    service.tell('level 2 1');
+    await until(() => events.length === 1);
+    expect(events[0]).toMatchObject({ gpio: 2, status: EVENT_VALID });
   });
 
   it('is nothing to a new driver', async () => {
