@@ -69,7 +69,9 @@ function serveSocket(
   const lines = [{ line, access: 'write' as const, role: 'any' as const }];
   const protocol = 'virtio-gpio' as const;
   const metuxReply = '2021' as const;
-  const exports = { 'vhost-user-gpio': { socket, protocol, metuxReply, pollUs, reconnectGraceMs: 0, lines } };
+  const exports = {
+    'vhost-user-gpio': { socket, protocol, metuxReply, pollUs, reconnectGraceMs: 0, resume: false, lines },
+  };
   return runService({ config: { ...config, exports }, configFile: file, io });
 }
 

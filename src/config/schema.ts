@@ -11,7 +11,7 @@ import {
   type memorySource,
   type resourceTable,
 } from './schema-coprocessor.ts';
-import { choice, integer, named, path, section } from './schema-fields.ts';
+import { choice, flag, integer, named, path, section } from './schema-fields.ts';
 import { type exportedLine, exportedLines, lineSelector } from './schema-lines.ts';
 import { control, mqtt } from './schema-mqtt.ts';
 
@@ -37,6 +37,9 @@ const exportSection = section('A virtio device that guests connect to.', {
     600_000,
     'ms',
   ).default(2000),
+  resume: flag(
+    'Whether what the guest set (interrupt types, outputs) is kept in a file beside the socket (`SOCKET.resume`), so that a service that was killed and started again goes on with a guest whose machine monitor connects again ([vmm.md](vmm.md)). Only for `virtio-gpio`.',
+  ).default(true),
   lines: exportedLines,
 });
 

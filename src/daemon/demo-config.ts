@@ -121,7 +121,8 @@ export function demoConfig(
       },
     },
     chips: { hub: chipOf(dialect) },
-    exports: { vm1: { socket: guestSocket, lines: ['hub/*'] } },
+    // Nothing of a demonstration stays on the disk.
+    exports: { vm1: { socket: guestSocket, lines: ['hub/*'], resume: false } },
     mqtt: {
       broker: 'embedded',
       port: mqttPort,

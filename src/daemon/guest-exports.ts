@@ -4,6 +4,8 @@ import { Draft2021Device } from '../exporters/virtio-gpio/draft-2021-device.ts';
 import type { ExportedDevice, Log } from '../exporters/virtio-gpio/exported-device.ts';
 import { featureNames } from '../exporters/virtio-gpio/feature-names.ts';
 import { MetuxDevice } from '../exporters/virtio-gpio/metux-device.ts';
+import { ResumeFile, ResumeFileError } from '../exporters/virtio-gpio/resume-file.ts';
+import { ResumeState } from '../exporters/virtio-gpio/resume-state.ts';
 import { VhostUserServer } from '../exporters/virtio-gpio/server.ts';
 import type { SelectedLine } from '../gpio/line-selection.ts';
 import type { Poller } from '../virtqueue/poller.ts';
@@ -11,6 +13,8 @@ import type { ServiceStatus } from '../wire/control.ts';
 import { REPLY_2020, REPLY_2021 } from '../wire/metux-gpio.ts';
 
 interface GuestExport {
+  /** Outlives the service, with what the guest set; null without one. */
+  readonly resumeFile: ResumeFile | null;
   readonly config: ExportConfig;
   readonly lines: readonly SelectedLine[];
   readonly server: VhostUserServer;
@@ -66,15 +70,19 @@ export class GuestExports {
   /** Makes a device; {@link listen} lets guests in. */
   add(name: string, config: ExportConfig, lines: readonly SelectedLine[]): void {
     const { reconnectGraceMs } = config;
-    const device = this.#device(name, config, lines);
+    let resumeFile: ResumeFile | null = null;
+    const device = this.#device(name, config, lines, (file) => {
+      resumeFile = file;
+    });
     const server = new VhostUserServer({ device, reconnectGraceMs, onLog: this.#onLog });
-    this.#exports.set(name, { config, lines, server });
+    this.#exports.set(name, { config, lines, server, resumeFile });
   }
 
   #device(
     name: string,
-    { protocol, pollUs, metuxReply }: ExportConfig,
+    { protocol, pollUs, metuxReply, resume, socket }: ExportConfig,
     lines: readonly SelectedLine[],
+    onResumeFile: (file: ResumeFile) => void,
   ): ExportedDevice {
     const options = { name, lines, poller: this.#poller, pollUs, onLog: this.#onLog };
     switch (protocol) {
@@ -82,8 +90,22 @@ export class GuestExports {
         return new MetuxDevice({ ...options, replyMask: metuxReply === '2020' ? REPLY_2020 : REPLY_2021 });
       case 'draft-2021':
         return new Draft2021Device(options);
-      default:
-        return new VirtioGpioDevice(options);
+      default: {
+        if (!resume) return new VirtioGpioDevice(options);
+        const openResumeState = (lineCount: number, identity: number): ResumeState => {
+          try {
+            const file = ResumeFile.open(`${socket}.resume`, lineCount, identity);
+            onResumeFile(file);
+            return file.state;
+          } catch (error) {
+            if (!(error instanceof ResumeFileError)) throw error;
+            // The guest is served all the same; only a restart of the service would cost it its interrupts.
+            this.#onLog('warn', `export ${name}: ${error.message}`);
+            return new ResumeState(lineCount, identity);
+          }
+        };
+        return new VirtioGpioDevice({ ...options, openResumeState });
+      }
     }
   }
 
@@ -95,7 +117,10 @@ export class GuestExports {
 
   /** Closes a device and its connection. */
   remove(name: string): void {
-    this.#exports.get(name)?.server.close();
+    const removed = this.#exports.get(name);
+    removed?.server.close();
+    // Behind the device, which writes to it. It stays on disk for the next service.
+    removed?.resumeFile?.close();
     this.#exports.delete(name);
   }
 
@@ -135,7 +160,11 @@ export class GuestExports {
       return connected ? refuse('it cannot be removed') : is('is removed', true);
     if (config.socket !== before.config.socket)
       return connected ? refuse('its socket cannot be changed') : is(`is moved to ${config.socket}`, true);
-    if (config.protocol !== before.config.protocol || config.metuxReply !== before.config.metuxReply)
+    if (
+      config.protocol !== before.config.protocol ||
+      config.metuxReply !== before.config.metuxReply ||
+      config.resume !== before.config.resume
+    )
       return connected ? refuse('its protocol cannot be changed') : is(`speaks ${config.protocol}`, true);
     if (lines.length !== before.lines.length && connected) {
       return refuse(
@@ -165,11 +194,11 @@ export class GuestExports {
       this.listen(name);
       return;
     }
-    const { server } = before;
+    const { server, resumeFile } = before;
     server.device.configure(lines);
     server.device.pollUs = config.pollUs;
     server.reconnectGraceMs = config.reconnectGraceMs;
-    this.#exports.set(name, { config, lines, server });
+    this.#exports.set(name, { config, lines, server, resumeFile });
   }
 
   /** Exports, as `status` shows them. */

@@ -145,6 +145,7 @@ describe('parseConfig', () => {
         metuxReply: '2021',
         pollUs: 50,
         reconnectGraceMs: 2000,
+        resume: true,
         lines: [
           { line: 'hub/*', access: 'write', role: 'any' },
           { line: 'hub/#13', name: 'imu', access: 'read', role: 'input', debounceMs: 20 },
@@ -157,6 +158,7 @@ describe('parseConfig', () => {
         metuxReply: '2021',
         pollUs: 0,
         reconnectGraceMs: 0,
+        resume: true,
         lines: [{ line: '*', access: 'write', role: 'any' }],
       },
     });

@@ -126,6 +126,8 @@ describe('firmware that is killed during traffic', () => {
             ],
             resourceTable: { elf },
             doorbell: { type: 'socket', path: folder.file('doorbell') },
+            // An emulated processor may stand still for as long as the machine is busy with others.
+            requestTimeoutMs: 450,
           },
         },
         chips: { hub: { coprocessor: 'hub', vdev: 0 } },
