@@ -311,7 +311,17 @@ export class ChipLines implements ChipListener, OperationListener {
       return this.#tellAvailability(false, reason);
     }
     const { chip, lines } = this;
-    const replay = new Replay({ chip, lines, operations: this.#operations, retries: this.#retries });
+    const onLate = (line: Line): void => {
+      this.#subscriptions.changed(line);
+      chip.flush();
+    };
+    const replay = new Replay({
+      chip,
+      lines,
+      operations: this.#operations,
+      retries: this.#retries,
+      onLate,
+    });
     this.#replay = replay;
     replay.run(() => this.#restored(reason));
   }

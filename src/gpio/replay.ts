@@ -31,6 +31,8 @@ export interface ReplayParts {
   readonly lines: readonly Line[];
   readonly operations: Operations;
   readonly retries: Retries;
+  /** A line that could not be brought back at first is now what it was. */
+  readonly onLate: (line: Line) => void;
 }
 
 /**
@@ -132,7 +134,8 @@ export class Replay {
     this.#parts.retries.add(`return of ${line.offset}`, () => {
       const target = targetOf(line);
       if (target === null || line.decisions !== decisions) return;
-      new Replay(this.#parts).#restore([target], [], () => {});
+      // Behind everybody's subscriptions, which were made for what the line was meanwhile.
+      new Replay(this.#parts).#restore([target], [], () => this.#parts.onLate(line));
     });
   }
 }

@@ -9,6 +9,21 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+interface Act {
+  readonly who: number;
+  readonly offset: number;
+  readonly argument: number;
+  readonly what: string;
+}
+
+interface Happening {
+  readonly offset: number;
+  readonly argument: number;
+  readonly happens: string;
+}
+
+type Step = Act | Happening;
+
 const options = fc.record({
   access: fc.constantFrom('read' as const, 'write' as const, 'write' as const),
   role: fc.constantFrom('input' as const, 'output' as const, 'any' as const, 'any' as const),
@@ -48,7 +63,18 @@ const happen = fc.record({
     { weight: 1, arbitrary: fc.constantFrom('fail', 'policy', 'reconnect', 'rest') },
   ),
 });
-const step = fc.oneof({ weight: 1, arbitrary: act }, { weight: 2, arbitrary: happen });
+const step: fc.Arbitrary<Step> = fc.oneof({ weight: 1, arbitrary: act }, { weight: 2, arbitrary: happen });
+
+/** Found by a random run: an output that nobody owns comes back late, behind the subscription of one who watches. */
+const LATE_RETURN: Step[] = [
+  { who: 0, offset: 1, argument: 1, what: 'direction' },
+  { who: 0, offset: 1, argument: 0, what: 'close' },
+  { offset: 0, argument: 0, happens: 'reconnect' },
+  { offset: 0, argument: 1, happens: 'fail' },
+  { who: 0, offset: 1, argument: 0, what: 'watch' },
+  { offset: 0, argument: 0, happens: 'serve' },
+  { offset: 1, argument: 3, happens: 'drive' },
+];
 
 describe('consumers of all sorts, any interleaving of what they do with what the chip does', () => {
   it.each([
@@ -77,7 +103,19 @@ describe('consumers of all sorts, any interleaving of what they do with what the
             world.close();
           },
         ),
-        { numRuns: 300 },
+        {
+          numRuns: 300,
+          examples: [
+            [
+              [
+                { access: 'read', role: 'any', debounceMs: 0 },
+                { access: 'read', role: 'input', debounceMs: 0 },
+              ],
+              0,
+              LATE_RETURN,
+            ],
+          ],
+        },
       );
     },
   );

@@ -19,7 +19,13 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t configfs configfs /sys/kernel/config
 mount -t debugfs debugfs /sys/kernel/debug
-mount -t tmpfs tmpfs /tmp
+# A checkout below /tmp stays where it is.
+mount -t tmpfs tmpfs /mnt
+case '${REPOSITORY}' in /tmp/*)
+  mkdir -p '/mnt${REPOSITORY.replace(/^\/tmp/, '')}'
+  mount --bind '${REPOSITORY}' '/mnt${REPOSITORY.replace(/^\/tmp/, '')}' ;;
+esac
+mount --rbind /mnt /tmp
 perl -e 'my $seed = pack("iia32", 256, 32, "not a secret");' \\
   -e 'open(my $random, ">", "/dev/random") or die; ioctl($random, 0x40085203, $seed) or die'
 stty -echo -onlcr
