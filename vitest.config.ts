@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     include: ['test/**/*.test.ts'],
-    exclude: ['test/e2e/**'],
+    exclude: ['test/e2e/**', 'test/hostile/**'],
     testTimeout: 20_000,
     coverage: { include: ['src/**'], reporter: ['text-summary', 'json-summary'] },
   },

@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [--json] [--quick] [--only=guest|mqtt] [--placement=apart|free] [--rounds=N]`
+ * `npm run bench -- [--json] [--quick] [--only=PART,...] [--placement=apart|free] [--rounds=N]`
  *
  * Measures the built service and prints every figure with its target. Exits with 1 when a target was missed by more
  * than noise explains (docs/performance.md), with 2 for a wrong option.
@@ -7,39 +7,18 @@
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { parseArgs } from 'node:util';
-import { BarePublisher } from './bare.ts';
-import { BROKER_INSTALLATION, findMosquitto, startBroker } from './broker.ts';
-import { exitStatus, type Figure } from './figures.ts';
-import { startHubService } from './hub-service.ts';
-import { mqttFiguresOf, unmeasuredMqttFigures } from './mqtt-report.ts';
-import { type MqttRounds, measureMqtt } from './mqtt-rounds.ts';
+import { exitStatus } from './figures.ts';
+import type { Part, PartResult, Progress } from './part.ts';
+import { partsNamed } from './parts.ts';
 import { allowedCpus, buildPrograms } from './programs.ts';
-import { figuresOf, tableOf } from './report.ts';
-import { type Effort, FULL, measureRounds, type Placement, QUICK, type Rounds } from './rounds.ts';
-import { startBackEnd, startYardstick } from './service.ts';
-import { type DemoResult, type IdleResult, measureDemo, measureIdle } from './standing.ts';
-
-const LINES = 32;
+import { tableOf } from './report.ts';
+import { type Effort, FULL, type Placement, QUICK } from './rounds.ts';
 
 interface Options {
   readonly json: boolean;
-  readonly guest: boolean;
-  readonly mqtt: boolean;
+  readonly parts: readonly Part[];
   readonly effort: Effort;
   readonly placement: Placement;
-}
-
-type Progress = (line: string) => void;
-
-/** What a part measured: its figures, and what they were made of. */
-interface Part {
-  readonly figures: readonly Figure[];
-  readonly raw: {
-    readonly rounds?: Rounds;
-    readonly idle?: IdleResult;
-    readonly demo?: DemoResult;
-    readonly mqtt?: MqttRounds | null;
-  };
 }
 
 function options(): Options {
@@ -56,12 +35,9 @@ function options(): Options {
   const rounds = values.rounds === undefined ? effort.rounds : Number(values.rounds);
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new Error(`--rounds=${values.rounds}: must be 1 or more`);
-  if (values.only !== undefined && values.only !== 'guest' && values.only !== 'mqtt')
-    throw new Error(`--only=${values.only}: must be guest or mqtt`);
   return {
     json: values.json,
-    guest: values.only !== 'mqtt',
-    mqtt: values.only !== 'guest',
+    parts: partsNamed(values.only),
     effort: { ...effort, rounds },
     placement: placementOf(values.placement),
   };
@@ -85,71 +61,16 @@ function machine(): Record<string, string | number> {
   return { processors: allowedCpus().length, model, kernel: release(), node: process.versions.node };
 }
 
-/** What has to be closed, the last one first. */
-class Started {
-  readonly #all: { close(): Promise<void> }[] = [];
-
-  async add<T extends { close(): Promise<void> }>(starting: T | Promise<T>): Promise<T> {
-    const each = await starting;
-    this.#all.push(each);
-    return each;
-  }
-
-  async close(): Promise<void> {
-    for (const each of this.#all.splice(0).reverse()) await each.close();
-  }
-}
-
-/** Requests and interrupts of one guest, idleness, and the demo. */
-async function measureGuestPart({ effort, placement }: Options, progress: Progress): Promise<Part> {
-  const started = new Started();
-  try {
-    const backEnd = await started.add(startBackEnd(LINES, placement.serviceCpu));
-    const unpolled = await started.add(startBackEnd(LINES, placement.serviceCpu, ['--poll-us=0']));
-    const yardstick = await started.add(startYardstick(LINES, placement.serviceCpu));
-    const rounds = await measureRounds({ backEnd, unpolled, yardstick }, effort, placement, progress);
-    progress(`idle: settling for ${effort.settleSeconds} s`);
-    const idle = await measureIdle(backEnd, effort.settleSeconds, effort.idleSeconds);
-    progress('demo');
-    const demo = await measureDemo();
-    return { figures: figuresOf(rounds, idle, demo), raw: { rounds, idle, demo } };
-  } finally {
-    await started.close();
-  }
-}
-
-async function measureMqttPart({ effort, placement, json }: Options, progress: Progress): Promise<Part> {
-  const program = findMosquitto();
-  if (program === null) {
-    // A report for machines must not look complete when it is not; people read what is said here.
-    process.stderr.write(`bench: ${BROKER_INSTALLATION}; the MQTT figures are not measured\n`);
-    return { figures: unmeasuredMqttFigures(json), raw: { mqtt: null } };
-  }
-  const started = new Started();
-  try {
-    const broker = await started.add(startBroker(program));
-    const qos0 = await started.add(startHubService(broker.port, 'mqtt-qos0', 0));
-    const qos1 = await started.add(startHubService(broker.port, 'mqtt-qos1', 1));
-    const bare = await started.add(new BarePublisher());
-    const mqtt = await measureMqtt({ broker, qos0, qos1, bare }, effort, placement, progress);
-    return { figures: mqttFiguresOf(mqtt), raw: { mqtt } };
-  } finally {
-    await started.close();
-  }
-}
-
-async function run(chosen: Options): Promise<0 | 1> {
+async function run({ json, parts, effort, placement }: Options): Promise<0 | 1> {
   const progress: Progress = (line) => void process.stderr.write(`${line}\n`);
   buildPrograms();
-  const parts: Part[] = [];
-  if (chosen.guest) parts.push(await measureGuestPart(chosen, progress));
-  if (chosen.mqtt) parts.push(await measureMqttPart(chosen, progress));
-  const figures = parts.flatMap((part) => part.figures);
-  if (chosen.json) {
-    const { placement, effort } = chosen;
+  const results: PartResult[] = [];
+  for (const part of parts) results.push(await part.measure({ effort, placement, json, progress }));
+  const figures = results.flatMap((result) => result.figures);
+  if (json) {
     const met = figures.every((each) => each.met !== false);
     const report = { date: new Date().toISOString(), machine: machine(), placement, effort, met };
-    const raw = Object.assign({}, ...parts.map((part) => part.raw));
+    const raw = Object.assign({}, ...results.map((result) => result.raw));
     process.stdout.write(`${JSON.stringify({ ...report, figures, ...raw })}\n`);
   } else {
     process.stdout.write(`${tableOf(figures)}\n`);

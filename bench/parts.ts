@@ -1,0 +1,20 @@
+/** All parts of the bench, in the order in which they run. */
+import { guestPart } from './guest-part.ts';
+import { mqttPart } from './mqtt-part.ts';
+import type { Part } from './part.ts';
+
+export const PARTS: readonly Part[] = [guestPart, mqttPart];
+
+/**
+ * The parts that a comma-separated list names; all of them without one.
+ * @throws Error for a name that no part has
+ */
+export function partsNamed(list: string | undefined): readonly Part[] {
+  if (list === undefined) return PARTS;
+  const names = list.split(',');
+  for (const name of names) {
+    if (PARTS.some((part) => part.name === name)) continue;
+    throw new Error(`--only=${list}: must be of ${PARTS.map((part) => part.name).join(', ')}`);
+  }
+  return PARTS.filter((part) => names.includes(part.name));
+}
