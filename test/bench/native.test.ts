@@ -113,7 +113,7 @@ describe('loadgen', () => {
 describe('bench', () => {
   it.each([
     ['--placement=nowhere', '--placement=nowhere: must be apart or free'],
-    ['--only=demo', '--only=demo: must be guest or mqtt'],
+    ['--only=demo', '--only=demo: must be of guest, '],
     ['--rounds=0', '--rounds=0: must be 1 or more'],
   ])('refuses %s with exit status 2', async (option, message) => {
     const run = spawn('npx', ['tsx', 'bench/run.ts', option], { stdio: ['ignore', 'ignore', 'pipe'] });
