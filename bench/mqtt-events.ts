@@ -1,7 +1,7 @@
 /** Level changes on their way to an MQTT subscriber: one at a time, and as fast as they go. */
 import type { BarePublisher } from './bare.ts';
 import type { Broker } from './broker.ts';
-import { EVENT_LINES, type HubService } from './hub-service.ts';
+import { EVENT_LINES, type HubMqttService } from './hub-service.ts';
 import {
   BARE_TOPIC_PREFIX,
   type Count,
@@ -47,7 +47,7 @@ export interface EventsRound {
 /** @param floorOptions of the floor that it is compared with */
 export async function latencyRound(
   broker: Broker,
-  service: HubService,
+  service: HubMqttService,
   count: Count,
   floorOptions: readonly string[],
 ): Promise<LatencyRound> {
@@ -64,7 +64,7 @@ export async function latencyRound(
 /** The service, then the bare publisher. Everybody runs where the scheduler puts them. */
 export async function eventsRound(
   broker: Broker,
-  service: HubService,
+  service: HubMqttService,
   bare: BarePublisher,
   count: Count,
 ): Promise<EventsRound> {
@@ -75,7 +75,7 @@ export async function eventsRound(
   };
 }
 
-async function serviceRun(broker: Broker, service: HubService, count: Count): Promise<EventsRun> {
+async function serviceRun(broker: Broker, service: HubMqttService, count: Count): Promise<EventsRun> {
   const pids = [service.pid, service.firmwarePid, broker.pid];
   const { result, spent } = await metered(pids, () =>
     runProgram<EventsResult>('mqttprobe', driveOptions(broker, service, count), null),

@@ -1,7 +1,7 @@
 /** What guests and memory feel of MQTT. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Broker } from './broker.ts';
-import { GUEST_LINES, type HubService, SIM_LINES } from './hub-service.ts';
+import { GUEST_LINES, type HubMqttService, SIM_LINES } from './hub-service.ts';
 import { COMMAND_RATE, commandOptions } from './mqtt-probe.ts';
 import { residentBytes } from './process-status.ts';
 import { type CommandsResult, type LoadResult, type RunningProgram, runProgram } from './programs.ts';
@@ -36,7 +36,7 @@ const WARMUP_REQUESTS = 500;
 
 /** Guests without the load, then with it. */
 export async function guestRound<T>(
-  service: HubService,
+  service: HubMqttService,
   requests: number,
   placement: Placement,
   launch: () => RunningProgram<T>,
@@ -67,7 +67,7 @@ export async function guestRound<T>(
 /** Commands for some seconds, and the service's memory meanwhile. */
 export async function commandFlood(
   broker: Broker,
-  service: HubService,
+  service: HubMqttService,
   seconds: number,
 ): Promise<CommandFlood> {
   const residentBefore = residentBytes(service.pid);

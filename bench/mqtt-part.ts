@@ -1,7 +1,7 @@
 /** Events and commands over MQTT, and what they cost guests. */
 import { BarePublisher } from './bare.ts';
 import { BROKER_INSTALLATION, findMosquitto, startBroker } from './broker.ts';
-import { startHubService } from './hub-service.ts';
+import { startHubMqttService } from './hub-service.ts';
 import { mqttFiguresOf, unmeasuredMqttFigures } from './mqtt-report.ts';
 import { measureMqtt } from './mqtt-rounds.ts';
 import type { Part, PartContext, PartResult } from './part.ts';
@@ -17,8 +17,8 @@ async function measure({ effort, placement, json, progress }: PartContext): Prom
   const started = new Started();
   try {
     const broker = await started.add(startBroker(program));
-    const qos0 = await started.add(startHubService(broker.port, 'mqtt-qos0', 0));
-    const qos1 = await started.add(startHubService(broker.port, 'mqtt-qos1', 1));
+    const qos0 = await started.add(startHubMqttService(broker.port, 'mqtt-qos0', 0));
+    const qos1 = await started.add(startHubMqttService(broker.port, 'mqtt-qos1', 1));
     const bare = await started.add(new BarePublisher());
     const mqtt = await measureMqtt({ broker, qos0, qos1, bare }, effort, placement, progress);
     return { figures: mqttFiguresOf(mqtt), raw: { mqtt } };

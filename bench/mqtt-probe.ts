@@ -1,6 +1,6 @@
 /** How the MQTT probe is called for what is measured. */
 import type { Broker } from './broker.ts';
-import { COMMAND_LINES, EVENT_LINES, type HubService } from './hub-service.ts';
+import { COMMAND_LINES, EVENT_LINES, type HubMqttService } from './hub-service.ts';
 
 /** Commands a second of one client. */
 export const COMMAND_RATE = 10_000;
@@ -31,7 +31,7 @@ function countOptions({ events, warmup }: Count): string[] {
 }
 
 /** Drives the firmware's inputs as fast as their events arrive. @param count null: until told to end */
-export function driveOptions(broker: Broker, service: HubService, count: Count | null): string[] {
+export function driveOptions(broker: Broker, service: HubMqttService, count: Count | null): string[] {
   return [
     ...probeOptions('drive', broker, service.topicPrefix, EVENT_LINES),
     ...countOptions(count ?? { events: 0, warmup: 0 }),
@@ -54,7 +54,7 @@ export function countingOptions(broker: Broker, qos: 0 | 1, count: Count): strin
 }
 
 /** One level change at a time. */
-export function latencyOptions(broker: Broker, service: HubService, count: Count): string[] {
+export function latencyOptions(broker: Broker, service: HubMqttService, count: Count): string[] {
   return [
     ...probeOptions('latency', broker, service.topicPrefix, EVENT_LINES),
     ...countOptions(count),
@@ -69,7 +69,7 @@ export function echoOptions(broker: Broker, count: Count): string[] {
 }
 
 /** `set` commands at {@link COMMAND_RATE}. @param commands null: until told to end */
-export function commandOptions(broker: Broker, service: HubService, commands: number | null): string[] {
+export function commandOptions(broker: Broker, service: HubMqttService, commands: number | null): string[] {
   return [
     ...probeOptions('commands', broker, service.topicPrefix, COMMAND_LINES),
     `--rate=${COMMAND_RATE}`,

@@ -1,7 +1,7 @@
 /** The MQTT rounds: in each, latency, rates and guests, each beside what it is compared with. */
 import type { BarePublisher } from './bare.ts';
 import type { Broker } from './broker.ts';
-import type { HubService } from './hub-service.ts';
+import type { HubMqttService } from './hub-service.ts';
 import { type EventsRound, eventsRound, type LatencyRound, latencyRound } from './mqtt-events.ts';
 import { type CommandFlood, commandFlood, type GuestRound, guestRound } from './mqtt-guests.ts';
 import { commandOptions, driveOptions } from './mqtt-probe.ts';
@@ -12,9 +12,9 @@ import type { Effort, Placement } from './rounds.ts';
 export interface MqttSubjects {
   readonly broker: Broker;
   /** Publishes events with QoS 0. */
-  readonly qos0: HubService;
+  readonly qos0: HubMqttService;
   /** Publishes events with QoS 1. */
-  readonly qos1: HubService;
+  readonly qos1: HubMqttService;
   readonly bare: BarePublisher;
 }
 
@@ -51,7 +51,7 @@ export async function measureMqtt(
   const floorOptions = [`--rounds=${effort.floorRounds}`, `--placement=${placement.name}`];
   const one = { events: effort.latencyEvents, warmup: LATENCY_WARMUP };
   const many = { events: effort.mqttEvents, warmup: effort.mqttWarmup };
-  const driving = (service: HubService) => () =>
+  const driving = (service: HubMqttService) => () =>
     launchProgram<EventsResult>('mqttprobe', driveOptions(broker, service, null), null);
   const commanding = () =>
     launchProgram<CommandsResult>('mqttprobe', commandOptions(broker, qos0, null), null);

@@ -1,9 +1,10 @@
 /** All parts of the bench, in the order in which they run. */
 import { guestPart } from './guest-part.ts';
+import { hubPart } from './hub-part.ts';
 import { mqttPart } from './mqtt-part.ts';
 import type { Part } from './part.ts';
 
-export const PARTS: readonly Part[] = [guestPart, mqttPart];
+export const PARTS: readonly Part[] = [guestPart, hubPart, mqttPart];
 
 /**
  * The parts that a comma-separated list names; all of them without one.

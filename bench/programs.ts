@@ -32,6 +32,16 @@ export interface InterruptResult {
   readonly invented: number;
 }
 
+/** Of `loadgen --mode=change`. */
+export interface ChangeResult {
+  readonly medianNs: number;
+  readonly p99Ns: number;
+  readonly changes: number;
+  readonly errors: number;
+  /** Events without a change. */
+  readonly invented: number;
+}
+
 /** Of `mqttprobe --mode=count` and `--mode=drive`. */
 export interface EventsResult {
   /** Measured, after the warm-up. */

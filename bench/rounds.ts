@@ -26,6 +26,12 @@ export interface Effort {
   readonly guestRequests: number;
   /** How long commands are sent while memory is watched. */
   readonly floodSeconds: number;
+  /** Of guests of the co-processor's lines, for each place of the firmware; at most {@link rounds}. */
+  readonly hubRounds: number;
+  /** Requests, or level changes, a run of a guest of the co-processor's lines. */
+  readonly hubRequests: number;
+  /** Level changes a run with a pause before each. */
+  readonly hubPausedChanges: number;
 }
 
 export const FULL: Effort = {
@@ -41,6 +47,9 @@ export const FULL: Effort = {
   mqttWarmup: 10_000,
   guestRequests: 10_000,
   floodSeconds: 30,
+  hubRounds: 7,
+  hubRequests: 10_000,
+  hubPausedChanges: 1_000,
 };
 
 export const QUICK: Effort = {
@@ -56,6 +65,9 @@ export const QUICK: Effort = {
   mqttWarmup: 10_000,
   guestRequests: 3_000,
   floodSeconds: 10,
+  hubRounds: 3,
+  hubRequests: 2_000,
+  hubPausedChanges: 300,
 };
 
 /** Where the parts run: `apart` pins the two sides to different processors, `free` leaves it to the scheduler. */

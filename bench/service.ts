@@ -123,6 +123,11 @@ export function pinMainThread(pid: number, cpus: readonly number[]): void {
   execFileSync('taskset', ['-p', '-c', cpus.join(','), String(pid)], { stdio: 'ignore' });
 }
 
+/** Restricts all threads of a process to one processor. */
+export function pinProcess(pid: number, cpu: number): void {
+  execFileSync('taskset', ['-a', '-p', '-c', String(cpu), String(pid)], { stdio: 'ignore' });
+}
+
 function closer(child: ChildProcess, folder: string): () => Promise<void> {
   let closing: Promise<void> | null = null;
   const run = async (): Promise<void> => {

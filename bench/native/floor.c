@@ -5,6 +5,7 @@
  *
  * Where the threads run decides a factor of ten on virtual machines (a wake-up on another processor is an interrupt
  * between them): --placement=free leaves it to the scheduler, as for a guest and the service; same and apart pin.
+ * With --pause-us both threads, and maybe their processors, have gone to sleep before each round trip.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -62,11 +63,12 @@ static void *echo(void *argument) {
 }
 
 int main(int argc, char **argv) {
-  uint64_t rounds = 50000, warmup = 2000;
+  uint64_t rounds = 50000, warmup = 2000, pause_us = 0;
   const char *placement = "free";
   const struct option_slot slots[] = {
       {.name = "--rounds", .number = &rounds, .least = 1, .most = 100000000},
       {.name = "--warmup", .number = &warmup, .least = 0, .most = 100000000},
+      {.name = "--pause-us", .number = &pause_us, .least = 0, .most = 1000000},
       {.name = "--placement", .text = &placement},
   };
   options_parse(argc, argv, slots, sizeof slots / sizeof *slots);
@@ -95,6 +97,10 @@ int main(int argc, char **argv) {
       cpu_before = cpu_seconds();
       started = before = now_ns();
     }
+    if (pause_us) {
+      usleep((useconds_t)pause_us);
+      before = now_ns();
+    }
     signal_fd(table.ping_fd);
     wait_fd(table.pong_fd);
     if (i >= warmup) {
@@ -103,7 +109,7 @@ int main(int argc, char **argv) {
       before = after;
     }
   }
-  double seconds = (double)(before - started) / 1e9;
+  double seconds = (double)(now_ns() - started) / 1e9;
   double cpu = cpu_seconds() - cpu_before;
   pthread_join(thread, NULL);
   samples_sort(&samples);

@@ -33,11 +33,13 @@ static void prepare(struct run *run) {
     if (output) front_end_expect_ok(run->front_end, GPIO_SET_VALUE, line, level);
     front_end_expect_ok(run->front_end, GPIO_SET_DIRECTION, line, output ? GPIO_DIRECTION_OUT : GPIO_DIRECTION_IN);
     run->levels[line] = level;
+    if (!output && run->options->subscribed) front_end_expect_ok(run->front_end, GPIO_SET_IRQ_TYPE, line, GPIO_IRQ_BOTH);
   }
 }
 
 static void submit(struct run *run, uint16_t slot) {
   uint16_t line = (uint16_t)(run->submitted++ % run->lines);
+  if (run->type == GPIO_GET_VALUE && run->options->subscribed) line |= 1;
   uint32_t value = 0;
   if (run->type == GPIO_SET_VALUE)
     value = run->levels[line] ^= 1;

@@ -12,7 +12,8 @@ static const struct {
   const char *name;
   uint64_t (*run)(struct front_end *, const struct load_options *);
 } MODES[] = {
-    {"set", load_set}, {"get", load_get}, {"interrupt", load_interrupts}, {"idle", load_idle}};
+    {"set", load_set},         {"get", load_get},   {"interrupt", load_interrupts},
+    {"change", load_changes}, {"idle", load_idle}};
 
 int main(int argc, char **argv) {
   struct load_options load = {
@@ -32,6 +33,11 @@ int main(int argc, char **argv) {
       {.name = "--spin-us", .number = &load.spin_us, .least = 0, .most = 1000000},
       {.name = "--pairs", .number = &load.pairs, .least = 1, .most = 16384},
       {.name = "--seconds", .number = &load.seconds, .least = 1, .most = 86400},
+      {.name = "--subscribed", .flag = &load.subscribed},
+      {.name = "--line", .number = &load.line, .least = 0, .most = 65535},
+      {.name = "--pause-us", .number = &load.pause_us, .least = 0, .most = 1000000},
+      {.name = "--pins", .text = &load.pins},
+      {.name = "--pins-line", .text = &load.pins_line},
       {.name = "--queue-size", .number = &queue_size, .least = 2, .most = 32768},
       {.name = "--connect-timeout-ms", .number = &connection.connect_timeout_ms, .least = 0, .most = 600000},
       {.name = "--patience-seconds", .number = &patience_seconds, .least = 1, .most = 3600},
@@ -54,5 +60,5 @@ int main(int argc, char **argv) {
     if (MODES[i].run != load_idle) front_end_close(&front_end);
     return errors ? 3 : 0;
   }
-  fail("--mode=%s: must be set, get, interrupt or idle", mode);
+  fail("--mode=%s: must be set, get, interrupt, change or idle", mode);
 }

@@ -68,6 +68,18 @@ void pins_client_receive(struct pins_client *client) {
   } while (client->unanswered == before);
 }
 
+uint64_t pins_client_number(struct pins_client *client) {
+  char line[sizeof client->input];
+  if (client->unanswered != 1) fail("pins: %llu commands are unanswered", (unsigned long long)client->unanswered);
+  while (!next_line(client, line)) receive(client);
+  client->unanswered = 0;
+  char *end;
+  errno = 0;
+  const uint64_t number = strtoull(line, &end, 10);
+  if (errno || end == line || *end) fail("pins: a command was answered `%s`", line);
+  return number;
+}
+
 uint64_t pins_client_dropped(struct pins_client *client) {
   char line[sizeof client->input];
   if (client->unanswered) fail("pins: %llu commands are unanswered", (unsigned long long)client->unanswered);

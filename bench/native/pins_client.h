@@ -21,6 +21,9 @@ void pins_client_send(struct pins_client *client, const char *format, ...) __att
 /* Takes in the answers that there are, at least one (it blocks for that). Anything but `ok` ends the program. */
 void pins_client_receive(struct pins_client *client);
 
+/* The answer of the only command that has none yet, which is a number. Anything else ends the program. */
+uint64_t pins_client_number(struct pins_client *client);
+
 /* What the firmware has counted: level changes that it could not deliver. Nothing may be unanswered. */
 uint64_t pins_client_dropped(struct pins_client *client);
 

@@ -3,6 +3,7 @@
 #include "pins_server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +166,18 @@ static void command_set(struct pins_server *server, struct pins_client *client, 
     put(client, "ok\n");
 }
 
+/* As set, but says when: what measures how long the change takes from here has to know. */
+static void command_stamp(struct pins_server *server, struct pins_client *client, uint16_t line, const char *level) {
+    if (strcmp(level, "0") != 0 && strcmp(level, "1") != 0) {
+        put(client, "error: level %s: want 0 or 1\n", level);
+        return;
+    }
+    const uint64_t now_ns = host_clock_ns();
+    lines_drive(server->lines, line, level[0] == '1');
+    hub_flush_events(server->lines->device);
+    put(client, "%" PRIu64 "\n", now_ns);
+}
+
 static void command_burst(struct pins_client *client, uint16_t line, const char *count, const char *period) {
     char *count_end;
     char *period_end = "";
@@ -259,6 +272,8 @@ static void line_command(struct pins_server *server, struct pins_client *client,
         put(client, "error: %s is driven by the output %s\n", word[1], server->lines->line[driver].name);
     } else if (strcmp(word[0], "set") == 0) {
         command_set(server, client, line, word[2]);
+    } else if (strcmp(word[0], "stamp") == 0) {
+        command_stamp(server, client, line, word[2]);
     } else {
         command_burst(client, line, word[2], words == 4 ? word[3] : NULL);
     }
@@ -274,7 +289,7 @@ static void command(struct pins_server *server, struct pins_client *client, char
         }
     }
     const char *name = words > 0 ? word[0] : "";
-    if ((words == 3 && strcmp(name, "set") == 0) || (words == 2 && strcmp(name, "get") == 0) ||
+    if ((words == 3 && (strcmp(name, "set") == 0 || strcmp(name, "stamp") == 0)) || (words == 2 && strcmp(name, "get") == 0) ||
         ((words == 3 || words == 4) && strcmp(name, "burst") == 0)) {
         line_command(server, client, word, words);
     } else if (words == 2 && strcmp(name, "watch") == 0) {
@@ -290,8 +305,8 @@ static void command(struct pins_server *server, struct pins_client *client, char
     } else if (words == 1 && strcmp(name, "crash") == 0) {
         abort();
     } else {
-        put(client, "error: want set NAME 0|1, get NAME, watch NAME|*, list, burst NAME COUNT [PERIOD_US], "
-                    "stats, hang, resume, reset or crash\n");
+        put(client, "error: want set NAME 0|1, stamp NAME 0|1, get NAME, watch NAME|*, list, "
+                    "burst NAME COUNT [PERIOD_US], stats, hang, resume, reset or crash\n");
     }
 }
 

@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import type { HubRounds } from '../../bench/hub-latency.ts';
+import { hubLatencyFigures } from '../../bench/hub-report.ts';
+
+const floor = { medianNs: 20_000, p99Ns: 50_000, roundTripsPerSecond: 50_000 };
+
+function rounds(medianNs: number, faults = 0): HubRounds {
+  const result = {
+    medianNs,
+    p99Ns: 2 * medianNs,
+    requestsPerSecond: 1000,
+    errors: faults,
+    cpuSeconds: 0.1,
+    requests: 1000,
+    kicks: 0,
+    changes: 1000,
+    eventsPerSecond: 1000,
+    lost: 0,
+    invented: faults,
+  };
+  const samples = [{ floor, result, serviceCpuSeconds: 0.02 }];
+  return { set: samples, change: samples, changeAfterPause: samples, get: samples, loop: samples };
+}
+
+describe('hubLatencyFigures', () => {
+  it('sets each median against its own floor, and asks it of the firmware beside the guest', () => {
+    const figures = hubLatencyFigures({ guest: rounds(30_000), service: rounds(80_000) });
+    const named = (name: string) => figures.find((each) => each.name === name);
+    expect(named('hubSetMedianOverFloor')).toMatchObject({ value: 1.5, met: true });
+    expect(named('hubChangeMedianOverFloor')).toMatchObject({ value: 1.5, met: true });
+    expect(named('hubGetMedianOverFloor')).toMatchObject({ value: 1.5, met: false, failed: true });
+    expect(named('hubSetP99OverFloorP99')).toMatchObject({ value: 1.2, target: null });
+    expect(named('hubSetServiceCpu')).toMatchObject({ value: 20 });
+    expect(named('hubSetBesideServiceMedianOverFloor')).toMatchObject({ value: 4, target: null, met: null });
+    expect(named('hubWrongAnswers')).toMatchObject({ value: 0, met: true });
+  });
+
+  it('fails for a single wrong answer or event, wherever it came', () => {
+    const figures = hubLatencyFigures({ guest: rounds(30_000), service: rounds(30_000, 1) });
+    const faults = figures.filter((each) => each.failed).map(({ name, value }) => [name, value]);
+    expect(faults).toContainEqual(['hubWrongAnswers', 5]);
+    expect(faults).toContainEqual(['hubEventFaults', 3]);
+  });
+});
