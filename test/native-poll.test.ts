@@ -245,11 +245,13 @@ describe('a worker thread that ends', () => {
     // The first worker makes Node open what it keeps for all later ones.
     expect(await runWorker({ memfd, doorbells, ending })).toBe(expectedCode);
     const before = countDescriptors();
-    for (let round = 0; round < 2; round++) {
+    for (let round = 0; round < 4; round++) {
       expect(await runWorker({ memfd, doorbells, ending })).toBe(expectedCode);
       expect(mappingsNamed('native-worker')).toBe(0);
     }
-    expect(countDescriptors()).toBe(before);
+    // Node 24 closes the two descriptors of a worker's loop a while after it says `exit`: the first worker's may have been
+    // counted, and the last one's may still be open. One kept by each of the four is more than that.
+    await until(() => countDescriptors() <= before, 'the descriptors of the workers to be closed');
     // The descriptors themselves are the owner's: open, and free to be watched by this thread.
     for (const fd of doorbells) {
       native.drainDescriptor(fd);
