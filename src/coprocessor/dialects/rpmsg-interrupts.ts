@@ -39,6 +39,8 @@ export class RpmsgInterrupts implements RequestCodec, Completion {
   readonly #ports: InterruptPorts;
   /** As last sent to the firmware; none where that was refused. */
   readonly #types: Uint8Array;
+  /** Type of its line before the request that is being sent. */
+  #typeBefore = IRQ_NONE;
   /** Unmaskings that wait or are under way: one, and a second one while the first is under way. */
   readonly #pending: Uint8Array;
   readonly #isUnderWay: Uint8Array;
@@ -118,16 +120,27 @@ export class RpmsgInterrupts implements RequestCodec, Completion {
       outcome.result = RESULT_OK;
       outcome.value = 0;
       if (type === IRQ_NONE) return ANSWERED;
-      this.#isUnderWay[line] = 1;
       return this.#dialect.begin(MSG_SET_IRQ_TYPE, line, type, outcome);
     }
     if (operation === OP_CHECK) return this.#dialect.begin(MSG_GET_VALUE, line, 0, outcome);
-    // Notifications may come before the answer; and those of a subscription that is about to end are nobody's.
-    if (operation === MSG_SET_IRQ_TYPE) this.#types[line] = value;
-    else if (operation === MSG_SET_DIRECTION && value === DIRECTION_NONE) this.#types[line] = IRQ_NONE;
     const key = this.#dialect.begin(operation, line, value, outcome);
-    if (key === ANSWERED) this.#finished(request, outcome.result);
+    if (key !== ANSWERED) return key;
+    this.sending(request);
+    this.#finished(request, outcome.result);
     return key;
+  }
+
+  /** Notifications may come before the answer; and those of a subscription that is about to end are nobody's. */
+  sending({ operation, line, value }: SingleRequest): void {
+    this.#typeBefore = this.#types[line] as number;
+    if (operation === OP_UNMASK) this.#isUnderWay[line] = 1;
+    else if (operation === MSG_SET_IRQ_TYPE) this.#types[line] = value;
+    else if (operation === MSG_SET_DIRECTION && value === DIRECTION_NONE) this.#types[line] = IRQ_NONE;
+  }
+
+  unsent({ operation, line }: SingleRequest): void {
+    this.#types[line] = this.#typeBefore;
+    if (operation === OP_UNMASK) this.#isUnderWay[line] = 0;
   }
 
   finish(request: SingleRequest, outcome: Outcome): void {

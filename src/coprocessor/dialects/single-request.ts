@@ -36,6 +36,10 @@ export interface RequestCodec {
    * @returns the key of its reply, or {@link ANSWERED} with the outcome filled
    */
   begin(request: SingleRequest, outcome: Outcome): number;
+  /** Its message is about to be sent. A request that waits after `begin`, or is given up there, has changed nothing. */
+  sending(request: SingleRequest): void;
+  /** There was no room for the message after all: nothing was sent. */
+  unsent(request: SingleRequest): void;
   /** It was answered, or given up (RESULT_TIMEOUT). May change the outcome. */
   finish(request: SingleRequest, outcome: Outcome): void;
   /** Number of different questions. */
@@ -220,7 +224,9 @@ export class SingleRequests {
     // An endpoint may have the reply before it returns.
     request.key = key;
     request.isSent = true;
+    codec.sending(request);
     if (this.#send()) return true;
+    codec.unsent(request);
     request.isSent = false;
     this.#arm(performance.now() + SEND_PAUSE_MS);
     return false;

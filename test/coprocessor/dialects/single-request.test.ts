@@ -22,6 +22,8 @@ class PlayedCodec implements RequestCodec {
   readonly message = new Uint8Array(6);
   readonly questionCount = 2;
   readonly finished: string[] = [];
+  /** Requests whose messages were about to be sent, and those that then were not. */
+  readonly attempts: string[] = [];
 
   constructor(isKeyed: boolean) {
     this.isKeyed = isKeyed;
@@ -39,6 +41,14 @@ class PlayedCodec implements RequestCodec {
     outcome.result = RESULT_OK;
     outcome.value = 7;
     return ANSWERED;
+  }
+
+  sending({ operation }: SingleRequest): void {
+    this.attempts.push(`${operation}`);
+  }
+
+  unsent({ operation }: SingleRequest): void {
+    this.attempts.push(`not ${operation}`);
   }
 
   finish({ operation }: SingleRequest, { result, value }: Outcome): void {
@@ -167,15 +177,17 @@ describe('requests one at a time', () => {
   });
 
   it('tries again soon when the send queue is full, until the deadline', () => {
-    const { requests, state, sent, answers, submit } = setUp();
+    const { requests, state, codec, sent, answers, submit } = setUp();
     state.isFull = true;
     submit(1);
     submit(2);
     vi.advanceTimersByTime(50);
     expect(sent).toEqual([]);
+    expect(codec.attempts.slice(-2)).toEqual(['1', 'not 1']);
     state.isFull = false;
     vi.advanceTimersByTime(10);
     expect(sent).toEqual([[1, 1]]);
+    expect(codec.attempts.slice(-2)).toEqual(['not 1', '1']);
     requests.reply(1, RESULT_OK, 0);
     expect(answers.taken()).toEqual(['1: 0 0']);
     expect(requests.sendQueueFull).toBeGreaterThan(0);

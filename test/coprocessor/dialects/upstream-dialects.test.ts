@@ -107,6 +107,31 @@ describe('rpmsg-io, 6 bytes', () => {
       otherReplies: 1,
     });
   });
+
+  it('changes no subscription by a request that was never sent', async () => {
+    const { chip, channel, answers, heard } = await open('rpmsg-io', okay, { lines });
+    const notify = () => channel.receive(2, 0, 1, 7, 1, 0);
+    channel.isFull = true;
+    chip.setIrqType(0, 3, answers, 1);
+    vi.advanceTimersByTime(TIMEOUT_MS);
+    channel.isFull = false;
+    notify();
+    // Unmasking would have subscribed, behind the back of who was told that it did not work.
+    expect([answers.taken(), heard.list, channel.taken()]).toEqual([['1: 2 0'], [], []]);
+    expect(counted(chip)).toMatchObject({ unsubscribedNotifications: 1 });
+
+    channel.onSent = (message) => channel.receive(...okay(message));
+    chip.setIrqType(0, 3, answers, 2);
+    channel.isFull = true;
+    chip.setIrqType(0, 0, answers, 3);
+    vi.advanceTimersByTime(TIMEOUT_MS);
+    channel.isFull = false;
+    channel.taken();
+    notify();
+    // The firmware has masked the line: it is still subscribed, and unmasked again.
+    expect([answers.taken(), heard.list]).toEqual([['2: 0 0', '3: 2 0'], ['edge 0 -1']]);
+    expect(channel.taken()).toEqual([[0, 6, 1, 7, 3, 0]]);
+  });
 });
 
 describe.each([
