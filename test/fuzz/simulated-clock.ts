@@ -32,7 +32,12 @@ export class SimulatedClock {
   /** Takes the place of the real clock and timers. @returns what gives them back */
   install(): () => void {
     const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate } = globalThis;
-    const set = (run: (...args: unknown[]) => void, ms: number | undefined, args: unknown[], every: boolean) => {
+    const set = (
+      run: (...args: unknown[]) => void,
+      ms: number | undefined,
+      args: unknown[],
+      every: boolean,
+    ) => {
       const delayMs = Math.max(1, Number(ms) || 1);
       const id = this.#next++;
       this.#timers.set(id, {
@@ -110,7 +115,8 @@ export class SimulatedClock {
       if (calls > MAX_CALLS) throw new Error(`more than ${MAX_CALLS} timers within ${ms} ms`);
       this.turn();
       let first: Timer | null = null;
-      for (const timer of this.#timers.values()) if (first === null || timer.dueMs < first.dueMs) first = timer;
+      for (const timer of this.#timers.values())
+        if (first === null || timer.dueMs < first.dueMs) first = timer;
       if (first === null || first.dueMs > untilMs) break;
       this.nowMs = Math.max(this.nowMs, first.dueMs);
       if (first.everyMs === null) this.#timers.delete(first.id);

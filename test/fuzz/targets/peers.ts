@@ -1,0 +1,6 @@
+import type { FuzzTarget } from '../target.ts';
+import { rpmsgBus } from './rpmsg-bus.ts';
+import { rpmsgGpioDialect, rpmsgIoDialect, srtmDialect } from './rpmsg-dialects.ts';
+
+/** What co-processors, brokers, clients and files may say. */
+export const PEER_TARGETS: readonly FuzzTarget[] = [rpmsgBus, srtmDialect, rpmsgIoDialect, rpmsgGpioDialect];
