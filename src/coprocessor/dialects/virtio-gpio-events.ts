@@ -7,6 +7,8 @@ import { EVENT_REQUEST_SIZE, EVENT_RESPONSE_SIZE, EVENT_VALID } from '../../wire
 import type { BoundVdev } from '../vdev.ts';
 
 const MAX_RECORDS = 256;
+/** No record lies in the ring for longer: one that seems to comes from a clock that was set back, or runs slower than ours. */
+const MAX_DELAY_NS = 10e9;
 /** A plain event's slot: le16 gpio at 0, u8 status at 2. */
 const SLOT_SIZE = 4;
 const STATUS_OFFSET = 2;
@@ -46,7 +48,10 @@ export class StreamedEvents implements EventSource {
   readonly #slotOfHead: Int32Array;
   readonly #lineCount: number;
   readonly #edge = new LocalEdge();
-  /** The co-processor's clock against CLOCK_MONOTONIC: the smallest difference seen is the one with the least delay. */
+  /**
+   * The co-processor's clock against CLOCK_MONOTONIC: the smallest difference seen is the one with the least delay, until it
+   * cannot be true any more.
+   */
   #clockOffsetNs = Number.POSITIVE_INFINITY;
   #lastSeq = -1;
 
@@ -99,14 +104,17 @@ export class StreamedEvents implements EventSource {
       if (gap < 0x80000000) this.dropped += gap;
       this.#lastSeq = seq;
       const clockNs = high * 0x100000000 + low;
-      const offsetNs = monotonicNs() - clockNs;
-      if (offsetNs < this.#clockOffsetNs) this.#clockOffsetNs = offsetNs;
+      const nowNs = monotonicNs();
+      const offsetNs = nowNs - clockNs;
+      if (offsetNs < this.#clockOffsetNs || offsetNs > this.#clockOffsetNs + MAX_DELAY_NS)
+        this.#clockOffsetNs = offsetNs;
       const edge = this.#edge;
       edge.offset = line;
       edge.level = level;
       edge.seq = seq;
       edge.merged = ((levelAndFlags >>> 8) & stream.FLAG_DROPPED) !== 0;
-      edge.timeNs = clockNs + this.#clockOffsetNs;
+      // Numbers beyond 2^53 are rounded: never to a time that is yet to come.
+      edge.timeNs = Math.min(nowNs, clockNs + this.#clockOffsetNs);
       sink(edge);
     }
     return count;

@@ -1,5 +1,6 @@
 import {
   type Completion,
+  DIRECTION_IN,
   RESULT_FAILED,
   RESULT_OK,
   RESULT_TIMEOUT,
@@ -7,7 +8,13 @@ import {
 } from '../../gpio/chip.ts';
 import type { MemoryWindow } from '../../virtqueue/address-space.ts';
 import type { DriverQueue } from '../../virtqueue/driver-queue.ts';
-import { REQUEST_SIZE, RESPONSE_SIZE, STATUS_OK } from '../../wire/virtio-gpio.ts';
+import {
+  MSG_GET_DIRECTION,
+  MSG_GET_VALUE,
+  REQUEST_SIZE,
+  RESPONSE_SIZE,
+  STATUS_OK,
+} from '../../wire/virtio-gpio.ts';
 import type { AnswerWatch } from '../answer-watch.ts';
 import type { BoundVdev } from '../vdev.ts';
 
@@ -38,6 +45,8 @@ export class VirtioGpioRequests {
   timeouts = 0;
   /** Answers shorter than a response. */
   shortAnswers = 0;
+  /** Answers whose value is no level, or no direction. */
+  badValues = 0;
   readonly #queue: DriverQueue;
   readonly #window: MemoryWindow;
   readonly #base: number;
@@ -182,11 +191,20 @@ export class VirtioGpioRequests {
       const at = this.#base + slot * SLOT_SIZE + RESPONSE_OFFSET;
       const answered = this.#queue.usedBytes >= RESPONSE_SIZE;
       if (!answered) this.shortAnswers++;
-      const ok = answered && this.#window.u8[at] === STATUS_OK;
       const value = this.#window.u8[at + 1] as number;
+      const ok = answered && this.#window.u8[at] === STATUS_OK && this.#isPossible(slot, value);
       this.#returned(slot, ok ? RESULT_OK : RESULT_FAILED, ok ? value : 0);
     }
     return count;
+  }
+
+  /** Whether a read can have that answer: what is none must not reach those who take it for a level or a direction. */
+  #isPossible(slot: number, value: number): boolean {
+    const { type } = this.#requestOfSlot[slot] as Request;
+    const isPossible =
+      type === MSG_GET_VALUE ? value <= 1 : type !== MSG_GET_DIRECTION || value <= DIRECTION_IN;
+    if (!isPossible) this.badValues++;
+    return isPossible;
   }
 
   #returned(slot: number, result: number, value: number): void {

@@ -159,6 +159,7 @@ export class VirtioGpioChip implements CoprocessorChip, Pollable {
     return {
       timeouts: this.#requests.timeouts,
       shortAnswers: this.#requests.shortAnswers,
+      badValues: this.#requests.badValues,
       malformedEvents: this.#events?.malformed ?? 0,
       droppedEvents: this.#events?.dropped ?? 0,
       linesWithoutEventBuffer: this.#events?.starved ?? 0,

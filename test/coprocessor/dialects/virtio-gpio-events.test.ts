@@ -99,6 +99,23 @@ describe('the event stream', () => {
     chip.close();
   });
 
+  it('gets over a clock that was wrong for once: no time is before the boot, or yet to come', async () => {
+    const { firmware, chip, edges } = await stream();
+    const now = () => process.hrtime.bigint();
+    const times = [0xffff_ffff_ffff_ffffn, 5n, 6n, 0x8000_0000_0000_0000n, 7n];
+    for (const [seq, timestampNs] of times.entries()) {
+      const before = now();
+      firmware.record(bytes(0, seq & 1, seq, timestampNs));
+      firmware.publishRecords();
+      firmware.ring();
+      const { timestampNs: told } = edges.at(-1) as Edge;
+      expect(told).toBeGreaterThanOrEqual(before - 100_000_000n);
+      expect(told).toBeLessThanOrEqual(now() + 1000n);
+    }
+    expect(edges.length).toBe(times.length);
+    chip.close();
+  });
+
   it('maps the co-processor’s clock to this host’s by the smallest offset seen', async () => {
     const { firmware, chip, edges } = await stream();
     const now = () => process.hrtime.bigint();

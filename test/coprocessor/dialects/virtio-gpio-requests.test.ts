@@ -94,6 +94,23 @@ describe('requests', () => {
     chip.close();
   });
 
+  it('whose value is no level, or no direction, have failed, and are counted', async () => {
+    const { firmware, chip, log, taken } = await opened();
+    chip.getValue(0, log, 0);
+    chip.getDirection(1, log, 1);
+    chip.setValue(2, 1, log, 2);
+    chip.flush();
+    const requests = taken();
+    firmware.answer(requests[0], 0, 2);
+    firmware.answer(requests[1], 0, 3);
+    // What says nothing may be anything.
+    firmware.answer(requests[2], 0, 0);
+    firmware.ring();
+    expect(log.taken()).toEqual(['0: 1 0', '1: 1 0', '2: 0 0']);
+    expect(chip.counters.badValues).toBe(2);
+    chip.close();
+  });
+
   it('that the device does not write into have failed, also after one that was OK in the same place', async () => {
     const { firmware, chip, log, taken } = await opened({ queueSizes: [2, 2] });
     for (let round = 0; round < 2; round++) {
