@@ -2,16 +2,21 @@
  * Adaptive polling (docs/architecture.md): wake-ups cost more than the work they announce, so after a queue was served
  * its owner keeps looking at it for a bounded time before notifications are enabled again and the event loop goes on.
  */
+import { PollWindow } from './poll-window.ts';
 
-/** Bound once: the global is a getter. */
-const clock = performance;
-
-/** Rounds over the rings between two looks at the clock. */
-const ROUNDS_PER_LOOK = 8;
+/** Looks at rings between two looks at the clock, at least. */
+const POLLS_PER_LOOK = 8;
+/** One that has been quiet for longer than it is polled for is looked at in every eighth round, while others are polled. */
+const LINGER_MASK = 7;
+/**
+ * A processor that is away for so long between two looks is rationed (a cgroup's quota): each look is paid for later. Longer than
+ * the time slices of processes that share it.
+ */
+const RATIONED_MS = 10;
 
 /** Something with rings to look at. */
 export interface Pollable {
-  /** How long to keep looking after the last work, in microseconds; 0 = not for its sake. */
+  /** How long to keep looking after the last work, in microseconds, where that pays; 0 = not for its sake. */
   readonly pollUs: number;
   /** Serves at most a bounded batch. Returns whether there was anything to do. */
   poll(): boolean;
@@ -21,9 +26,83 @@ export interface Pollable {
   enableNotifications(): boolean;
 }
 
+export interface Clock {
+  /** Milliseconds; never goes back. */
+  now(): number;
+}
+
 export interface PollerOptions {
   /** Longest stay away from the event loop, in microseconds, however busy the rings are. Default 2000. */
   readonly budgetUs?: number;
+  /** Default: `performance`. */
+  readonly clock?: Clock;
+}
+
+/** What the poller knows of a pollable, from its first work on. */
+class Slot {
+  readonly pollable: Pollable;
+  readonly window = new PollWindow();
+  isActive = false;
+  /** Had work, or something was done for it, since the last look at the clock. */
+  isTouched = false;
+  /** The doorbell rang since the last look at the clock. */
+  rang = false;
+  /** Of what was requested nothing was done yet: the next poll says nothing about the other side. */
+  isOwed = false;
+  /** Nothing was there at the last look. */
+  isIdle = false;
+  /** Work was found by looking, not by a doorbell, since the last look at the clock. */
+  isFound = false;
+  /** Quiet for longer than it is polled for. */
+  lingers = false;
+  /** Time of the last work. */
+  lastMs = 0;
+  settledMs = Number.NEGATIVE_INFINITY;
+
+  constructor(pollable: Pollable) {
+    this.pollable = pollable;
+  }
+
+  touch(): void {
+    this.isTouched = true;
+    this.isOwed = true;
+    this.isIdle = false;
+    this.lingers = false;
+  }
+
+  /** Serves it. @returns whether there was anything to do */
+  poll(): boolean {
+    const wasIdle = this.isIdle;
+    const isBusy = this.pollable.poll();
+    if (isBusy) {
+      if (wasIdle) this.isFound = true;
+      this.isTouched = true;
+      this.isIdle = false;
+      this.lingers = false;
+    } else if (!this.isOwed) this.isIdle = true;
+    this.isOwed = false;
+    return isBusy;
+  }
+
+  /** Judges what came of polling it. @returns whether to go on for its sake */
+  look(now: number): boolean {
+    const { window } = this;
+    const pollMs = this.pollable.pollUs / 1000;
+    if (this.isTouched) {
+      // Twice the time: what was found after an absence of this thread was not found by polling.
+      if (this.isFound) {
+        if (now - this.lastMs <= 2 * pollMs) window.found();
+      } else if (this.rang && now - this.settledMs <= pollMs) window.missed();
+      this.isTouched = false;
+      this.isFound = false;
+      this.rang = false;
+      this.lastMs = now;
+    } else if (!this.lingers && now - this.lastMs >= pollMs) {
+      this.lingers = true;
+      window.gaveUp();
+    }
+    return pollMs > 0 && !this.lingers && window.isOpen;
+  }
 }
 
 /**
@@ -31,13 +110,12 @@ export interface PollerOptions {
  * guests share it.
  */
 export class Poller {
-  readonly #active: Pollable[] = [];
-  /** The longest wish of the active ones. */
-  #pollMs = 0;
+  readonly #active: Slot[] = [];
+  readonly #slots = new WeakMap<Pollable, Slot>();
   readonly #budgetMs: number;
+  readonly #clock: Clock;
   #running = false;
-  /** Since when it has been quiet, over turns of the loop; -1 = from the start of the next pass on. */
-  #quietSince = -1;
+  #lookedMs = 0;
   #continuation: NodeJS.Immediate | null = null;
   readonly #resume = (): void => {
     this.#continuation = null;
@@ -46,31 +124,49 @@ export class Poller {
 
   constructor(options: PollerOptions = {}) {
     this.#budgetMs = (options.budgetUs ?? 2000) / 1000;
+    // Bound once: the global is a getter.
+    this.#clock = options.clock ?? performance;
   }
 
   /** Marks a pollable as having work (its doorbell rang, or it just submitted something), without running it. */
   activate(pollable: Pollable): void {
-    if (this.#active.includes(pollable)) return;
+    this.#activate(pollable);
+  }
+
+  #activate(pollable: Pollable): Slot {
+    let slot = this.#slots.get(pollable);
+    if (slot === undefined) {
+      slot = new Slot(pollable);
+      this.#slots.set(pollable, slot);
+    }
+    slot.touch();
+    if (slot.isActive) return slot;
+    slot.isActive = true;
+    slot.isFound = false;
     pollable.disableNotifications();
-    this.#active.push(pollable);
-    this.#pollMs = Math.max(this.#pollMs, pollable.pollUs / 1000);
+    this.#active.push(slot);
+    return slot;
   }
 
   /** As {@link activate}, from outside a pass (a timer, a control command): the pass comes on the next turn of the loop. */
   request(pollable: Pollable): void {
-    this.activate(pollable);
+    this.#activate(pollable);
     if (!this.#running) this.#continuation ??= setImmediate(this.#resume);
   }
 
   /** Takes a pollable out, for instance because its queues are going away. */
   remove(pollable: Pollable): void {
-    const at = this.#active.indexOf(pollable);
+    const slot = this.#slots.get(pollable);
+    if (slot === undefined) return;
+    this.#slots.delete(pollable);
+    slot.isActive = false;
+    const at = this.#active.indexOf(slot);
     if (at >= 0) this.#active.splice(at, 1);
   }
 
   /** The doorbell of `pollable` rang: serve it, and whatever else is active, until all is quiet. */
   wake(pollable: Pollable): void {
-    this.activate(pollable);
+    this.#activate(pollable).rang = true;
     this.run();
   }
 
@@ -81,36 +177,32 @@ export class Poller {
     this.#running = true;
     const active = this.#active;
     try {
-      const start = clock.now();
-      // Going on in a new turn: the quiet time counts from where it began.
-      let quietSince = this.#quietSince < 0 ? start : this.#quietSince;
-      this.#quietSince = -1;
-      let wasBusy = false;
-      let rounds = 0;
-      while (active.length > 0) {
-        let busy = false;
+      const start = this.#clock.now();
+      this.#lookedMs = start;
+      let isHot = this.#look(start);
+      let polls = 0;
+      for (let round = 1; active.length > 0; round++) {
+        const isFull = !isHot || (round & LINGER_MASK) === 0;
+        let isBusy = false;
         for (let i = 0; i < active.length; i++) {
-          if ((active[i] as Pollable).poll()) busy = true;
+          const slot = active[i] as Slot;
+          if (slot.lingers && !isFull) continue;
+          polls++;
+          if (slot.poll()) isBusy = true;
         }
-        if (busy) wasBusy = true;
         // Reading the clock costs as much as a request and allocates: it is looked at only now and then.
-        rounds++;
-        if (this.#pollMs > 0 || busy) {
-          if (rounds % ROUNDS_PER_LOOK !== 0) continue;
-        }
-        const now = clock.now();
-        if (wasBusy) {
-          wasBusy = false;
-          quietSince = now;
-        }
-        if (!busy && now - quietSince >= this.#pollMs) {
-          this.#settle();
+        if ((isHot || isBusy) && polls < Math.max(POLLS_PER_LOOK, active.length)) continue;
+        polls = 0;
+        const now = this.#clock.now();
+        if (isHot && now - this.#lookedMs >= RATIONED_MS) this.#rationed();
+        this.#lookedMs = now;
+        isHot = this.#look(now);
+        if (!isBusy && !isHot) {
+          this.#settle(now);
           if (active.length === 0) return;
-          quietSince = now;
         }
         if (now - start >= this.#budgetMs) {
           // Out of budget, busy or not: others on the loop get their turn, then it goes on (notifications stay off meanwhile).
-          this.#quietSince = quietSince;
           this.#continuation ??= setImmediate(this.#resume);
           return;
         }
@@ -120,17 +212,35 @@ export class Poller {
     }
   }
 
+  /** @returns whether to go on looking for somebody's sake */
+  #look(now: number): boolean {
+    const active = this.#active;
+    let isHot = false;
+    for (let i = 0; i < active.length; i++) {
+      if ((active[i] as Slot).look(now)) isHot = true;
+    }
+    return isHot;
+  }
+
+  #rationed(): void {
+    for (const slot of this.#active) {
+      if (!slot.lingers) slot.window.rationed();
+    }
+  }
+
   /** Enables notifications everywhere; keeps those active into which work slipped meanwhile. */
-  #settle(): void {
+  #settle(now: number): void {
     const active = this.#active;
     for (let i = active.length - 1; i >= 0; i--) {
-      const pollable = active[i] as Pollable;
-      if (pollable.enableNotifications()) pollable.disableNotifications();
-      else active.splice(i, 1);
-    }
-    this.#pollMs = 0;
-    for (let i = 0; i < active.length; i++) {
-      this.#pollMs = Math.max(this.#pollMs, (active[i] as Pollable).pollUs / 1000);
+      const slot = active[i] as Slot;
+      if (slot.pollable.enableNotifications()) {
+        slot.pollable.disableNotifications();
+        slot.touch();
+      } else {
+        slot.isActive = false;
+        slot.settledMs = now;
+        active.splice(i, 1);
+      }
     }
   }
 
@@ -138,7 +248,7 @@ export class Poller {
   close(): void {
     if (this.#continuation !== null) clearImmediate(this.#continuation);
     this.#continuation = null;
-    this.#quietSince = -1;
+    for (const slot of this.#active) slot.isActive = false;
     this.#active.length = 0;
   }
 }

@@ -236,3 +236,172 @@ describe('Poller', () => {
     expect(pollable.served).toBe(1);
   });
 });
+
+/** The other side of a queue: rings when it has work and is wanted to, `answerUs` after it was answered. */
+class Peer extends FakePollable {
+  /** Times of its next requests, each from the answer to the one before. */
+  answerUs: () => number = () => 10;
+  /** It runs on this side's processor: not before this side sleeps. */
+  sharesProcessor = false;
+  doorbells = 0;
+  #nextMs = Number.POSITIVE_INFINITY;
+
+  constructor(pollUs: number) {
+    super(pollUs);
+    this.onPoll = () => {
+      if (!this.sharesProcessor && nowMs >= this.#nextMs) this.#send();
+    };
+  }
+
+  #send(): void {
+    this.work++;
+    this.#nextMs = Number.POSITIVE_INFINITY;
+  }
+
+  override poll(): boolean {
+    const isBusy = super.poll();
+    if (isBusy) this.#nextMs = nowMs + this.answerUs() / 1000;
+    return isBusy;
+  }
+
+  /** Requests from a first doorbell on; this side sleeps between them. */
+  exchange(poller: Poller, requests: number): void {
+    this.#nextMs = nowMs;
+    for (const end = this.served + requests; this.served < end; ) {
+      nowMs = Math.max(nowMs, this.#nextMs);
+      this.#send();
+      this.doorbells++;
+      poller.wake(this);
+      if (!this.notifications) throw new Error('sleeps without having asked for doorbells');
+    }
+  }
+}
+
+describe('adaptive polling', () => {
+  const clock = { now: () => nowMs };
+
+  it('goes on for ever where the other side answers within the time', () => {
+    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const peer = new Peer(50);
+    let left = 1000;
+    peer.answerUs = () => (left-- > 0 ? 20 : Number.POSITIVE_INFINITY);
+    peer.exchange(poller, 1001);
+    expect(peer.doorbells).toBe(1);
+  });
+
+  it('ends where the other side waits for this very processor, and is as good as without', () => {
+    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const peer = new Peer(50);
+    peer.sharesProcessor = true;
+    const start = nowMs;
+    peer.exchange(poller, 10_000);
+    const polled = nowMs - start;
+    const unpolled = new Peer(0);
+    unpolled.sharesProcessor = true;
+    const second = nowMs;
+    unpolled.exchange(new Poller({ clock, budgetUs: 1e9 }), 10_000);
+    expect(polled / (nowMs - second)).toBeLessThan(1.03);
+  });
+
+  it('ends where the other side comes later than the time, and costs nothing then', () => {
+    const poller = new Poller({ clock });
+    const peer = new Peer(50);
+    peer.answerUs = () => 10_000;
+    peer.exchange(poller, 100);
+    const polls = peer.polls;
+    peer.exchange(poller, 100);
+    // The request itself, and one look that finds nothing.
+    expect(peer.polls - polls).toBe(200);
+  });
+
+  it('begins again within a few requests when the other side becomes fast', () => {
+    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const peer = new Peer(50);
+    peer.answerUs = () => 10_000;
+    peer.exchange(poller, 100);
+    peer.answerUs = () => 20;
+    const before = peer.doorbells;
+    let left = 500;
+    peer.answerUs = () => (left-- > 0 ? 20 : Number.POSITIVE_INFINITY);
+    peer.exchange(poller, 501);
+    expect(peer.doorbells - before).toBeLessThan(5);
+  });
+
+  it('begins again also after the other side had long shared the processor', () => {
+    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const peer = new Peer(50);
+    peer.sharesProcessor = true;
+    peer.exchange(poller, 20_000);
+    peer.sharesProcessor = false;
+    let left = 5000;
+    peer.answerUs = () => (left-- > 0 ? 20 : Number.POSITIVE_INFINITY);
+    const before = peer.doorbells;
+    peer.exchange(poller, 5001);
+    expect(peer.doorbells - before).toBeLessThan(1100);
+  });
+
+  it('ends at once where the processor is rationed', () => {
+    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const peer = new Peer(50);
+    let left = 2000;
+    peer.answerUs = () => (left-- > 0 ? 20 : Number.POSITIVE_INFINITY);
+    const look = peer.onPoll;
+    let isUsedUp = false;
+    peer.onPoll = () => {
+      look();
+      if (isUsedUp || peer.served < 10 || peer.work > 0) return;
+      // The quota is used up while nothing is there.
+      isUsedUp = true;
+      nowMs += 60;
+    };
+    peer.exchange(poller, 2001);
+    expect(peer.doorbells).toBeGreaterThan(1900);
+  });
+
+  it('judges each pollable by itself', () => {
+    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const [slow, fast] = [new Peer(50), new Peer(50)];
+    slow.answerUs = () => 10_000;
+    slow.exchange(poller, 100);
+    let left = 100;
+    fast.answerUs = () => (left-- > 0 ? 20 : Number.POSITIVE_INFINITY);
+    fast.exchange(poller, 101);
+    expect(fast.doorbells).toBe(1);
+    const polls = slow.polls;
+    slow.exchange(poller, 1);
+    expect(slow.polls - polls).toBe(2);
+  });
+
+  it('what was done for a pollable is work of its: its other side answers to that', () => {
+    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const [guest, firmware] = [new FakePollable(50), new FakePollable(50)];
+    guest.work = 1;
+    guest.onPoll = () => {
+      if (guest.polls === 1) poller.activate(firmware);
+      // Each round takes 2 us. Back 40 us after the answer, 70 us after its request.
+      if (guest.polls === 35) guest.work = 1;
+    };
+    firmware.onPoll = () => {
+      if (firmware.polls !== 15) return;
+      firmware.work = 1;
+      poller.activate(guest);
+    };
+    poller.wake(guest);
+    expect([guest.served, guest.log]).toEqual([2, ['off', 'on']]);
+  });
+
+  it('looks rarely at one that has been quiet for long, while another one is busy, and still finds its work', () => {
+    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const [busy, quiet] = [new FakePollable(50), new FakePollable(50)];
+    busy.onPoll = () => {
+      if (busy.polls < 10_000) busy.work = 1;
+      if (busy.polls === 9_000) quiet.work = 1;
+    };
+    quiet.work = 1;
+    poller.activate(quiet);
+    poller.wake(busy);
+    expect(quiet.served).toBe(2);
+    expect(quiet.polls).toBeLessThan(1500);
+    expect([busy.notifications, quiet.notifications]).toEqual([true, true]);
+  });
+});
