@@ -2,10 +2,11 @@ import { closeSync } from 'node:fs';
 import { onDeadMapping } from '../../native.ts';
 import * as wire from '../../wire/vhost-user.ts';
 import { FEATURE_EVENT_IDX, FEATURE_INDIRECT_DESC } from '../../wire/vring.ts';
+import type { SocketCounters } from './counters.ts';
 import type { ExportedDevice, Log } from './exported-device.ts';
 import { GuestMemory, GuestMemoryError, MAX_MEMORY_SLOTS } from './guest-memory.ts';
 import { createInflightMemory, InflightError, InflightMemory } from './inflight-memory.ts';
-import { MessageChannel, type ReceivedDescriptors } from './message-channel.ts';
+import type { ChannelEnd, MessageChannel, ReceivedDescriptors } from './message-channel.ts';
 import { Vring, VringError } from './vring.ts';
 
 const { REQUEST, PROTOCOL_FEATURE, PAYLOAD_SIZE, HEADER_FLAG } = wire;
@@ -76,11 +77,13 @@ const ANSWERED = new Set<number>([
 const NAMES = Object.fromEntries(Object.entries(REQUEST).map(([name, id]) => [id, name]));
 
 export interface ConnectionOptions {
-  readonly fd: number;
+  /** The connection's own from now on. */
+  readonly channel: MessageChannel;
   readonly device: ExportedDevice;
+  readonly counters: SocketCounters;
   readonly onLog: Log;
   /** The connection is over; everything that belonged to it is closed. */
-  readonly onClosed: () => void;
+  readonly onClosed: (end: ChannelEnd) => void;
 }
 
 /** One front-end: its messages, its memory, its vrings. With it, the device's rings and interrupts end. */
@@ -91,7 +94,7 @@ export class VhostUserConnection {
   readonly #memory = new GuestMemory();
   readonly #vrings: readonly Vring[];
   readonly #onLog: Log;
-  readonly #onClosed: () => void;
+  readonly #onClosed: (end: ChannelEnd) => void;
   #features = 0n;
   #protocolFeatures = 0n;
   #status = 0;
@@ -108,17 +111,24 @@ export class VhostUserConnection {
     this.#vrings = Array.from(
       { length: this.#device.queueCount },
       (_, index) =>
-        new Vring(index, this.#device, this.#memory, () => {
-          for (const vring of this.#vrings) vring.forgetInflight();
-        }),
+        new Vring(
+          index,
+          this.#device,
+          this.#memory,
+          () => {
+            for (const vring of this.#vrings) vring.forgetInflight();
+          },
+          options.counters,
+        ),
     );
     this.#device.onBroken = (index) => this.#vrings[index]?.broken();
     this.#device.hasLostMemory = () => this.#memory.truncated !== null;
     this.#unwatchMemory = onDeadMapping(() => this.#checkMemory());
-    this.#channel = new MessageChannel(options.fd, {
-      message: (header, payload, fds) => this.#message(header, payload, fds),
-      closed: (reason) => this.#ended(reason),
-    });
+    this.#channel = options.channel;
+    this.#channel.events = {
+      message: (header, payload, fds) => this.message(header, payload, fds),
+      closed: (reason, end) => this.#ended(reason, end),
+    };
   }
 
   /** virtio features that the guest's driver accepted. */
@@ -140,7 +150,8 @@ export class VhostUserConnection {
     else if (this.#inflight?.isDead) this.#channel.close('the front-end truncated the inflight memory');
   }
 
-  #message(header: wire.VhostUserHeader, payload: Uint8Array, fds: ReceivedDescriptors): void {
+  /** Does what a message says, one that came before this connection was made, too. Throws what ends the connection. */
+  message(header: wire.VhostUserHeader, payload: Uint8Array, fds: ReceivedDescriptors): void {
     const { request } = header;
     const name = NAMES[request] ?? String(request);
     const size = SIZES[request];
@@ -417,7 +428,7 @@ export class VhostUserConnection {
     if (this.#device.needsReset || this.#vrings.some((vring) => vring.started)) this.#reset();
   }
 
-  #ended(reason: string | null): void {
+  #ended(reason: string | null, end: ChannelEnd): void {
     if (reason === null) this.#onLog('info', `${this.#device.name}: front-end disconnected`);
     else this.#onLog('warn', `${this.#device.name}: connection closed: ${reason}`);
     for (const vring of this.#vrings) vring.close();
@@ -430,7 +441,7 @@ export class VhostUserConnection {
     this.#inflight = null;
     if (this.#backendFd >= 0) closeSync(this.#backendFd);
     this.#backendFd = -1;
-    this.#onClosed();
+    this.#onClosed(end);
   }
 
   /** Ends the connection; idempotent. */

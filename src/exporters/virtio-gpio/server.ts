@@ -11,7 +11,10 @@ import {
   statDescriptor,
 } from '../../native.ts';
 import { VhostUserConnection } from './connection.ts';
+import { SocketCounters } from './counters.ts';
 import type { ExportedDevice, Log } from './exported-device.ts';
+import { FrontDoor } from './front-door.ts';
+import { MessageChannel } from './message-channel.ts';
 
 const EINVAL = 22;
 
@@ -20,8 +23,12 @@ export interface VhostUserServerOptions {
   readonly onLog: Log;
   /** How long outputs stay with a guest whose front-end has gone; default 0. */
   readonly reconnectGraceMs?: number;
+  /** Called when a front-end has connected. */
+  readonly onConnected?: () => void;
   /** Called when the front-end has gone. */
   readonly onDisconnected?: () => void;
+  /** How long a message may take from its first byte to its last; default 5 s. */
+  readonly messageTimeoutMs?: number;
 }
 
 /** Says what of the path is wrong, where the errno alone leaves it open. */
@@ -40,12 +47,17 @@ function describeListenError(path: string, error: unknown): unknown {
   return error;
 }
 
-/** Serves one exported device: a Unix socket, one front-end at a time, as often as it comes back. */
+/**
+ * Serves one exported device: a Unix socket, one front-end at a time, as often as it comes back. A front-end is who has sent a
+ * whole message ({@link FrontDoor}).
+ */
 export class VhostUserServer {
   readonly device: ExportedDevice;
+  readonly counters = new SocketCounters();
   /** Settable: counts from the next disconnection. */
   reconnectGraceMs: number;
   readonly #onLog: Log;
+  readonly #onConnected: () => void;
   readonly #onDisconnected: () => void;
   /** Runs while outputs wait for their guest to come back. */
   #grace: NodeJS.Timeout | null = null;
@@ -53,13 +65,28 @@ export class VhostUserServer {
   #listenFd = -1;
   #poll: PollHandle | null = null;
   #connection: VhostUserConnection | null = null;
+  readonly #door: FrontDoor;
+  readonly #messageTimeoutMs: number | undefined;
   #isClosed = false;
 
   constructor(options: VhostUserServerOptions) {
     this.device = options.device;
     this.reconnectGraceMs = options.reconnectGraceMs ?? 0;
     this.#onLog = options.onLog;
+    this.#onConnected = options.onConnected ?? (() => {});
     this.#onDisconnected = options.onDisconnected ?? (() => {});
+    this.#messageTimeoutMs = options.messageTimeoutMs;
+    this.#door = new FrontDoor({
+      counters: this.counters,
+      isTaken: () => {
+        // The old front-end may be gone without our having read so.
+        this.#connection?.read();
+        return this.#connection !== null;
+      },
+      onSpeaks: (channel, header, payload, fds) => this.#connect(channel).message(header, payload, fds),
+      onRefused: (reason) => this.#onLog('warn', `${this.device.name}: ${reason}`),
+      messageTimeoutMs: options.messageTimeoutMs,
+    });
   }
 
   get connected(): boolean {
@@ -98,51 +125,41 @@ export class VhostUserServer {
     setNonBlocking(fd);
     const accepted = acceptUnix(fd);
     if (accepted === -EINVAL) {
-      this.#connect(fd);
+      // There will be no other: it has the device, however long it is silent.
+      const events = { message: () => {}, closed: () => {} };
+      this.counters.connections++;
+      this.#connect(new MessageChannel(fd, events, this.#messageTimeoutMs));
       return false;
     }
-    if (accepted >= 0) this.#connect(accepted);
+    if (accepted >= 0) this.#door.add(accepted);
     this.#listenOn(fd);
     return true;
   }
 
   #listenOn(fd: number): void {
     this.#listenFd = fd;
-    this.#poll = openPoll(fd, POLL_READABLE, () => this.#accept());
+    this.#poll = openPoll(fd, POLL_READABLE, () => this.#door.accept(fd));
   }
 
-  #accept(): void {
-    for (;;) {
-      const fd = acceptUnix(this.#listenFd);
-      if (fd < 0) return;
-      // The old front-end may be gone without our having read so.
-      this.#connection?.read();
-      if (this.#connection !== null) {
-        this.#onLog(
-          'warn',
-          `${this.device.name}: second connection refused: a front-end is connected already`,
-        );
-        closeSync(fd);
-        continue;
-      }
-      this.#connect(fd);
-    }
-  }
-
-  #connect(fd: number): void {
+  #connect(channel: MessageChannel): VhostUserConnection {
     this.#onLog('info', `${this.device.name}: front-end connected`);
     this.#endGrace();
-    this.#connection = new VhostUserConnection({
-      fd,
+    const connection = new VhostUserConnection({
+      channel,
       device: this.device,
+      counters: this.counters,
       onLog: this.#onLog,
-      onClosed: () => {
+      onClosed: (end) => {
         this.#connection = null;
+        this.counters.count(end);
         // When it is the service that ends, what the guest had set is for the next one to set again.
         if (!this.#isClosed) this.#beginGrace();
         this.#onDisconnected();
       },
     });
+    this.#onConnected();
+    this.#connection = connection;
+    return connection;
   }
 
   #beginGrace(): void {
@@ -178,6 +195,7 @@ export class VhostUserServer {
       }
     }
     this.#path = null;
+    this.#door.close();
     this.#connection?.close();
     this.#endGrace();
     this.device.close();

@@ -1,7 +1,9 @@
 import { closeSync } from 'node:fs';
 import { openPoll, POLL_READABLE, type PollHandle, setNonBlocking, signalDescriptor } from '../../native.ts';
 import { DeviceQueue } from '../../virtqueue/device-queue.ts';
+import { NeedlessRings, PAUSE_MS } from '../../virtqueue/needless-rings.ts';
 import { isQueueSize } from '../../wire/vring.ts';
+import { SocketCounters } from './counters.ts';
 import type { ExportedDevice } from './exported-device.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import type { InflightRegion } from './inflight.ts';
@@ -43,6 +45,12 @@ export class Vring {
   #callFd = -1;
   #errFd = -1;
   #kick: PollHandle | null = null;
+  readonly #needless = new NeedlessRings();
+  readonly #counters: SocketCounters;
+  /** Where the ring stood at the last kick. */
+  #kickedAt = -1;
+  /** Kicks are not listened to until then. */
+  #pause: NodeJS.Timeout | null = null;
   #timer: NodeJS.Timeout | null = null;
   #started = false;
   #queue: DeviceQueue | null = null;
@@ -67,7 +75,9 @@ export class Vring {
     device: ExportedDevice,
     memory: GuestMemory,
     onNewDriver: () => void = () => {},
+    counters: SocketCounters = new SocketCounters(),
   ) {
+    this.#counters = counters;
     this.index = index;
     this.#device = device;
     this.#memory = memory;
@@ -126,13 +136,38 @@ export class Vring {
   start(kickFd: number): void {
     this.#closeKick();
     this.#kickFd = kickFd;
-    if (kickFd >= 0) this.#kick = openPoll(kickFd, POLL_READABLE, () => this.#kicked(), true);
+    if (kickFd >= 0) this.#listen();
     else this.#timer = setInterval(() => this.#kicked(), KICKLESS_INTERVAL_MS);
     this.detach();
     // A new driver after a broken ring, from a front-end that has no message for a reset.
     if (this.index === 0 && this.#base === 0 && this.#device.needsReset) this.#device.reset();
     this.#started = true;
     this.attach();
+  }
+
+  #listen(): void {
+    this.#kick = openPoll(this.#kickFd, POLL_READABLE, () => this.#rang(), true);
+  }
+
+  /** The kick descriptor was written to. */
+  #rang(): void {
+    this.#kicked();
+    // What it brought may have ended the ring.
+    if (this.#kick === null) return;
+    // Taken by this kick, or by the poller before it.
+    const position = this.#queue?.nextAvailable ?? -1;
+    const hadWork = position !== this.#kickedAt;
+    this.#kickedAt = position;
+    if (!hadWork) this.#counters.needlessKicks++;
+    if (!this.#needless.rang(hadWork)) return;
+    this.#counters.kickPauses++;
+    this.#kick?.close();
+    this.#kick = null;
+    this.#pause = setTimeout(() => {
+      this.#pause = null;
+      this.#listen();
+      this.#kicked();
+    }, PAUSE_MS);
   }
 
   #kicked(): void {
@@ -280,7 +315,9 @@ export class Vring {
     this.#kick?.close();
     this.#kick = null;
     if (this.#timer !== null) clearInterval(this.#timer);
+    if (this.#pause !== null) clearTimeout(this.#pause);
     this.#timer = null;
+    this.#pause = null;
     if (this.#kickFd >= 0) closeSync(this.#kickFd);
     this.#kickFd = -1;
   }

@@ -37,6 +37,7 @@ export interface ServedOptions {
   readonly name?: string;
   readonly pollUs?: number;
   readonly reconnectGraceMs?: number;
+  readonly messageTimeoutMs?: number;
 }
 
 /** A device of this process that listens on a socket. Closed after the test. */
@@ -54,7 +55,8 @@ export class ServedDevice {
     };
     const lines = selectLines(chips, options.lines ?? ['*']);
     this.device = new VirtioGpioDevice({ name, lines, poller, pollUs, onLog });
-    this.server = new VhostUserServer({ device: this.device, reconnectGraceMs, onLog });
+    const { messageTimeoutMs = 5000 } = options;
+    this.server = new VhostUserServer({ device: this.device, reconnectGraceMs, messageTimeoutMs, onLog });
     this.socketPath = join(scratchFolder(), 'guest.sock');
     this.server.listen(this.socketPath);
     onTestFinished(() => this.server.close());
