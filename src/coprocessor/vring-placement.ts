@@ -38,6 +38,7 @@ export function placeVrings(
   carveout: Carveout,
   context: PlacementContext,
 ): PlacedVring[] {
+  const chosen: OccupiedRange[] = [];
   return vdev.vrings.map((vring, queue) => {
     const what = `vring ${queue} of vdev ${index}`;
     const layout = vringLayout(vring.num, vring.align);
@@ -45,9 +46,11 @@ export function placeVrings(
       checkPlace({ what, deviceAddress: vring.da, sizeBytes: layout.sizeBytes }, vring.align, context);
       return { vring, layout, deviceAddress: vring.da, isChosen: false };
     }
+    const { sizeBytes } = layout;
     const deviceAddress =
-      namedPlace(`vdev${index}vring${queue}`, what, layout.sizeBytes, vring.align, context) ??
-      carveout.allocate(layout.sizeBytes, Math.max(vring.align, DESCRIPTOR_ALIGN), what);
+      namedPlace(`vdev${index}vring${queue}`, { what, sizeBytes, align: vring.align, chosen }, context) ??
+      carveout.allocate(sizeBytes, Math.max(vring.align, DESCRIPTOR_ALIGN), what);
+    chosen.push({ what, deviceAddress, sizeBytes });
     return { vring, layout, deviceAddress, isChosen: true };
   });
 }
@@ -66,10 +69,22 @@ function checkPlace(range: OccupiedRange, vringAlign: number, context: Placement
       `${place} is outside the configured memory (${ranges.join(', ')})`,
     );
   }
-  // Firmware may well put its vrings into a carveout of the table: only the table itself and other vrings are in the way.
+  checkFree(place, range, [], context);
+}
+
+/**
+ * Firmware may well put its vrings into a carveout of the table: only the table itself and other vrings are in the way.
+ * @param chosen vrings that have just been given a place, which the table does not name yet
+ */
+function checkFree(
+  place: string,
+  range: OccupiedRange,
+  chosen: readonly OccupiedRange[],
+  context: PlacementContext,
+): void {
   const [table] = firmwareRanges(context.table, context.tableAddress) as [OccupiedRange];
-  const other = [table, ...vringRanges(context.table)].find(
-    (candidate) => candidate.what !== what && overlaps(candidate, range),
+  const other = [table, ...vringRanges(context.table), ...chosen].find(
+    (candidate) => candidate.what !== range.what && overlaps(candidate, range),
   );
   if (other !== undefined) {
     throw new CoprocessorError(
@@ -77,6 +92,15 @@ function checkPlace(range: OccupiedRange, vringAlign: number, context: Placement
       `${place} overlaps ${other.what} at ${hex(other.deviceAddress)} (${other.sizeBytes} bytes)`,
     );
   }
+}
+
+/** A vring that goes to a carveout of its own. */
+interface NamedVring {
+  readonly what: string;
+  readonly sizeBytes: number;
+  readonly align: number;
+  /** Those that have been given a place before. */
+  readonly chosen: readonly OccupiedRange[];
 }
 
 /** The used ring is aligned from the vring's start in our layout and by its address in others': both agree on an aligned start. */
@@ -87,23 +111,20 @@ function checkAligned(place: string, deviceAddress: number, vringAlign: number):
   }
 }
 
-function namedPlace(
-  name: string,
-  what: string,
-  sizeBytes: number,
-  vringAlign: number,
-  { table, memory }: PlacementContext,
-): number | undefined {
+function namedPlace(name: string, vring: NamedVring, context: PlacementContext): number | undefined {
+  const { what, sizeBytes, align, chosen } = vring;
+  const { table, memory } = context;
   for (const entry of table.entries) {
     if (entry.kind !== 'carveout' || entry.name !== name || entry.da === FW_RSC_ADDR_ANY) continue;
     const place = `${what} in carveout "${name}" at device address ${hex(entry.da)}`;
-    checkAligned(place, entry.da, vringAlign);
+    checkAligned(place, entry.da, align);
     if (entry.len < sizeBytes) {
       throw new CoprocessorError('ERR_CARVEOUT', `${place} needs ${sizeBytes} bytes, it has ${entry.len}`);
     }
     if (!memory.has(entry.da, sizeBytes)) {
       throw new CoprocessorError('ERR_CARVEOUT', `${place} is outside the configured memory`);
     }
+    checkFree(place, { what, deviceAddress: entry.da, sizeBytes }, chosen, context);
     return entry.da;
   }
   return undefined;

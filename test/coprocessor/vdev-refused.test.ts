@@ -240,9 +240,30 @@ describe('memory for buffers', () => {
       0x1000,
       /carveout "vdev0vring0" at device address 0x20010000 is outside the configured memory/,
     ],
+    [
+      'over the resource table',
+      BASE,
+      0x1000,
+      /carveout "vdev0vring0" at device address 0x20000000 overlaps the resource table at 0x20000000/,
+    ],
   ])('is refused where the carveout of a vring is %s', async (_what, da, len, message) => {
     const coprocessor = await started(shared([BUFFER, carveoutEntry('vdev0vring0', da, len), vdevEntry()]));
     expect(() => coprocessor.bindVdev(0, 41, 0)).toThrow(message);
+  });
+
+  it.each([
+    ['another vring with an address', [FW_RSC_ADDR_ANY, BASE + 0x8000], 0x8000],
+    ['another vring in its carveout', [FW_RSC_ADDR_ANY, FW_RSC_ADDR_ANY], 0x8040],
+  ])('is refused where the carveout of a vring lies over %s', async (_what, das, second) => {
+    const coprocessor = await started(
+      shared([
+        BUFFER,
+        carveoutEntry('vdev0vring0', BASE + 0x8000, 0x1000),
+        carveoutEntry('vdev0vring1', BASE + second, 0x1000),
+        vdevEntry({}, das),
+      ]),
+    );
+    expect(() => coprocessor.bindVdev(0, 41, 0)).toThrow(/vring \d of vdev 0 .* overlaps vring \d of vdev 0/);
   });
 
   it('gives a carveout without an address its place there, and takes that back', async () => {
