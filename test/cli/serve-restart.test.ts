@@ -1,6 +1,7 @@
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { VhostUserFrontEnd } from '../../src/testing/front-end.ts';
 import {
   MSG_GET_VALUE,
@@ -8,7 +9,7 @@ import {
   MSG_SET_IRQ_TYPE,
   MSG_SET_VALUE,
 } from '../../src/wire/virtio-gpio.ts';
-import { CommandProcess, scratchFolder } from './command-process.ts';
+import { CommandProcess, isAlive, scratchFolder } from './command-process.ts';
 
 /** Line 2k of the chip is wired to line 2k+1. */
 const CONFIG = `chips: { sim: { type: sim, lines: 4 } }
@@ -55,5 +56,31 @@ describe('a service that is killed under a guest', () => {
     const command = await serve(cwd);
     expect(existsSync(join(cwd, 'vm1.sock.resume'))).toBe(false);
     expect(await command.terminate()).toBe(0);
+  });
+});
+
+const HUB = fileURLToPath(new URL('../../build/Release/sensor-hub', import.meta.url));
+
+describe('a service that is killed over its firmware', () => {
+  it('takes it along, even if that stands still, so that the next service can start its own', async () => {
+    const cwd = scratchFolder();
+    writeFileSync(
+      join(cwd, 'rproc-gpio.yaml'),
+      `coprocessors:
+  hub:
+    memory: [{ type: memfd, sizeBytes: 256KiB, deviceAddress: 0x20000000 }]
+    resourceTable: { deviceAddress: 0x20000000 }
+    doorbell: { type: eventfd }
+    exec: { command: ['${HUB}', --pins=pins.sock] }
+chips: { hub: { coprocessor: hub } }
+`,
+    );
+    const killed = await serve(cwd);
+    const { pid } = killed.child;
+    const firmware = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim());
+    process.kill(firmware, 'SIGSTOP');
+    await killed.terminate('SIGKILL');
+    await vi.waitFor(() => expect(isAlive(firmware)).toBe(false), 10_000);
+    expect(await (await serve(cwd)).terminate()).toBe(0);
   });
 });

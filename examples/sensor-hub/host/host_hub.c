@@ -50,6 +50,10 @@ static uint64_t port_clock_ns(void *context) {
 
 /* ---- life ---- */
 
+/*
+ * A parent that ends in order ends us first. When it was killed, whoever starts it again starts another hub with
+ * the same socket; SIGTERM would not end one that stands still (SIGSTOP, a debugger), so that one would not start.
+ */
 static int open_end_signals(bool end_with_parent) {
     const pid_t parent = getppid();
     sigset_t ends;
@@ -57,7 +61,7 @@ static int open_end_signals(bool end_with_parent) {
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
     if (sigprocmask(SIG_BLOCK, &ends, NULL) != 0 ||
-        (end_with_parent && prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)) {
+        (end_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)) {
         return -1;
     }
     if (end_with_parent && getppid() != parent) {
