@@ -27,9 +27,13 @@ export interface InterruptResult {
   readonly medianNs: number;
   readonly p99Ns: number;
   readonly eventsPerSecond: number;
+  /** Of them, all that were made: each is a request, an event and a buffer that is queued again. */
+  readonly toggles: number;
   readonly errors: number;
   readonly lost: number;
   readonly invented: number;
+  /** User and system time of the load generator itself. */
+  readonly cpuSeconds: number;
 }
 
 /** Of `loadgen --mode=change`. */

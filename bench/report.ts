@@ -1,11 +1,20 @@
 /** Turns measurements into figures, and figures into text. */
-import { type Figure, figure } from './figures.ts';
+import { type Figure, figure, type Target } from './figures.ts';
 import type { InterruptResult, LoadResult } from './programs.ts';
 import type { Rounds, Sample } from './rounds.ts';
 import type { DemoResult, IdleResult } from './standing.ts';
 import { median, medianOfRatios } from './statistics.ts';
 
 const MEGABYTE = 1e6;
+
+/** One request at a time, against a wake-up there and one back. */
+const POLLED_TARGET: Target = { relation: '<=', value: 0.65 };
+const UNPOLLED_TARGET: Target = { relation: '<=', value: 1.4 };
+const P99_TARGET: Target = { relation: '<=', value: 3 };
+/** 32 outstanding. */
+const BATCH_RATE_TARGET: Target = { relation: '>=', value: 2_000_000 };
+const YARDSTICK_TARGET: Target = { relation: '>=', value: 0.4 };
+const INTERRUPT_RATE_TARGET: Target = { relation: '>=', value: 150_000 };
 
 /** All figures of a run, in the order in which they are printed. */
 export function figuresOf(rounds: Rounds, idle: IdleResult, demo: DemoResult): Figure[] {
@@ -15,20 +24,27 @@ export function figuresOf(rounds: Rounds, idle: IdleResult, demo: DemoResult): F
   return [
     figure('floorMedian', 'us', median(floors.map((each) => each.medianNs)) / 1000),
     figure('floorP99', 'us', median(floors.map((each) => each.p99Ns)) / 1000),
-    figure('setMedianOverFloor', 'x floor', overFloor(rounds.set, 'medianNs'), { relation: '<=', value: 2 }),
-    figure('setP99OverFloorP99', 'x floor', overFloor(rounds.set, 'p99Ns')),
+    figure('setMedianOverFloor', 'x floor', overFloor(rounds.set, 'medianNs'), POLLED_TARGET),
+    figure('setP99OverFloorP99', 'x floor', overFloor(rounds.set, 'p99Ns'), P99_TARGET),
     ...loadFigures('set', rounds.set),
-    figure('getMedianOverFloor', 'x floor', overFloor(rounds.get, 'medianNs')),
-    figure('getP99OverFloorP99', 'x floor', overFloor(rounds.get, 'p99Ns')),
+    figure('getMedianOverFloor', 'x floor', overFloor(rounds.get, 'medianNs'), POLLED_TARGET),
+    figure('getP99OverFloorP99', 'x floor', overFloor(rounds.get, 'p99Ns'), P99_TARGET),
     ...loadFigures('get', rounds.get),
-    figure('setUnpolledMedianOverFloor', 'x floor', overFloor(rounds.setUnpolled, 'medianNs')),
-    ...loadFigures('setUnpolled', rounds.setUnpolled),
-    ...loadFigures('set32', rounds.setBatch),
-    figure('set32OverYardstick', 'x C device', overYardstick(rounds)),
-    ...loadFigures('set32NoEventIdx', rounds.setBatchNoEventIdx),
+    ...unpolledFigures('setUnpolled', rounds.setUnpolled),
+    ...unpolledFigures('getUnpolled', rounds.getUnpolled),
+    ...loadFigures('set32', rounds.setBatch, BATCH_RATE_TARGET),
+    figure('set32OverYardstick', 'x C device', overYardstick(rounds.setBatch, rounds), YARDSTICK_TARGET),
+    ...loadFigures('set32NoEventIdx', rounds.setBatchNoEventIdx, BATCH_RATE_TARGET),
+    figure(
+      'set32NoEventIdxOverYardstick',
+      'x C device',
+      overYardstick(rounds.setBatchNoEventIdx, rounds),
+      YARDSTICK_TARGET,
+    ),
     ...loadFigures('set32Yardstick', rounds.setBatchYardstick),
-    ...interruptFigures('interrupt1', rounds.interruptOne),
-    ...interruptFigures('interrupt16', rounds.interruptMany),
+    ...interruptFigures('interrupt1Blocking', rounds.interruptBlocking),
+    ...interruptFigures('interrupt1', rounds.interruptOne, INTERRUPT_RATE_TARGET),
+    ...interruptFigures('interrupt16', rounds.interruptMany, INTERRUPT_RATE_TARGET),
     figure('wrongAnswers', 'count', wrongAnswers(rounds), { relation: '<=', value: 0 }),
     figure('idleSwitches', `in ${idle.seconds.toFixed(0)} s`, idle.switches, { relation: '<=', value: 10 }),
     figure('idleCpu', 's', idle.cpuSeconds),
@@ -81,23 +97,43 @@ function overFloor(samples: readonly Sample<LoadResult>[], key: 'medianNs' | 'p9
   );
 }
 
-function overYardstick(rounds: Rounds): number {
+function overYardstick(samples: readonly Sample<LoadResult>[], { setBatchYardstick }: Rounds): number {
   return medianOfRatios(
-    rounds.setBatch.map((each) => each.result.requestsPerSecond),
-    rounds.setBatchYardstick.map((each) => each.result.requestsPerSecond),
+    samples.map((each) => each.result.requestsPerSecond),
+    setBatchYardstick.map((each) => each.result.requestsPerSecond),
   );
 }
 
-/** The rate, and beside it what a million requests cost each side. */
-function loadFigures(name: string, samples: readonly Sample<LoadResult>[]): Figure[] {
-  const perMillion = (cpu: (sample: Sample<LoadResult>) => number): number =>
-    median(samples.map((each) => (cpu(each) / each.result.requests) * 1e6));
+function unpolledFigures(name: string, samples: readonly Sample<LoadResult>[]): Figure[] {
   return [
-    figure(
-      `${name}Rate`,
-      'requests/s',
-      Math.round(median(samples.map((each) => each.result.requestsPerSecond))),
-    ),
+    figure(`${name}MedianOverFloor`, 'x floor', overFloor(samples, 'medianNs'), UNPOLLED_TARGET),
+    figure(`${name}P99OverFloorP99`, 'x floor', overFloor(samples, 'p99Ns')),
+    ...loadFigures(name, samples),
+  ];
+}
+
+/** The rate, and beside it what a million requests cost each side. */
+function loadFigures(
+  name: string,
+  samples: readonly Sample<LoadResult>[],
+  target: Target | null = null,
+): Figure[] {
+  const rate = Math.round(median(samples.map((each) => each.result.requestsPerSecond)));
+  return [
+    figure(`${name}Rate`, 'requests/s', rate, target),
+    ...cpuFigures(name, samples, (each) => each.requests),
+  ];
+}
+
+/** What a million requests or events cost each side, in seconds of processor time. */
+function cpuFigures<T extends { readonly cpuSeconds: number }>(
+  name: string,
+  samples: readonly Sample<T>[],
+  countOf: (result: T) => number,
+): Figure[] {
+  const perMillion = (cpu: (sample: Sample<T>) => number): number =>
+    median(samples.map((each) => (cpu(each) / countOf(each.result)) * 1e6));
+  return [
     figure(
       `${name}ServiceCpu`,
       's/million',
@@ -111,11 +147,18 @@ function loadFigures(name: string, samples: readonly Sample<LoadResult>[]): Figu
   ];
 }
 
-function interruptFigures(name: string, samples: readonly Sample<InterruptResult>[]): Figure[] {
+function interruptFigures(
+  name: string,
+  samples: readonly Sample<InterruptResult>[],
+  target: Target | null = null,
+): Figure[] {
   const sum = (key: 'lost' | 'invented'): number =>
     samples.reduce((total, each) => total + each.result[key], 0);
+  const rate = Math.round(median(samples.map((each) => each.result.eventsPerSecond)));
   return [
-    figure(`${name}Rate`, 'events/s', Math.round(median(samples.map((each) => each.result.eventsPerSecond)))),
+    figure(`${name}Rate`, 'events/s', rate, target),
+    figure(`${name}Median`, 'us', median(samples.map((each) => each.result.medianNs)) / 1000),
+    ...cpuFigures(name, samples, (each) => each.toggles),
     figure(`${name}Lost`, 'count', sum('lost'), { relation: '<=', value: 0 }),
     figure(`${name}Invented`, 'count', sum('invented'), { relation: '<=', value: 0 }),
   ];

@@ -88,15 +88,19 @@ export interface Rounds {
   readonly set: Sample<LoadResult>[];
   readonly get: Sample<LoadResult>[];
   readonly setUnpolled: Sample<LoadResult>[];
+  readonly getUnpolled: Sample<LoadResult>[];
   readonly setBatch: Sample<LoadResult>[];
   readonly setBatchNoEventIdx: Sample<LoadResult>[];
   readonly setBatchYardstick: Sample<LoadResult>[];
+  /** One pair, the guest sleeps as soon as there is nothing to do. */
+  readonly interruptBlocking: Sample<InterruptResult>[];
+  /** One pair, the guest looks at its rings for a while before it sleeps. */
   readonly interruptOne: Sample<InterruptResult>[];
   readonly interruptMany: Sample<InterruptResult>[];
 }
 
 /**
- * How long the load generator looks at the used ring before it blocks, with 32 outstanding. A wake-up for each batch would
+ * How long the load generator looks at the used rings before it blocks, where a rate is measured. A wake-up for each batch would
  * measure the wake-ups; one at a time it always blocks.
  */
 const BATCH_SPIN_US = 50;
@@ -121,9 +125,11 @@ export async function measureRounds(
     set: [],
     get: [],
     setUnpolled: [],
+    getUnpolled: [],
     setBatch: [],
     setBatchNoEventIdx: [],
     setBatchYardstick: [],
+    interruptBlocking: [],
     interruptOne: [],
     interruptMany: [],
   };
@@ -157,13 +163,19 @@ export async function measureRounds(
     await sample(rounds.set, `${name} set`, backEnd, ['--mode=set', ...single]);
     await sample(rounds.get, `${name} get`, backEnd, ['--mode=get', ...single]);
     await sample(rounds.setUnpolled, `${name} set without polling`, unpolled, ['--mode=set', ...single]);
+    await sample(rounds.getUnpolled, `${name} get without polling`, unpolled, ['--mode=get', ...single]);
     await sample(rounds.setBatch, `${name} set x32`, backEnd, batch);
     await sample(rounds.setBatchYardstick, `${name} set x32 in C`, yardstick, batch);
     await sample(rounds.setBatchNoEventIdx, `${name} set x32 without EVENT_IDX`, backEnd, [
       ...batch,
       '--no-event-idx',
     ]);
-    await sample(rounds.interruptOne, `${name} interrupts`, backEnd, [...toggles, '--pairs=1']);
+    await sample(rounds.interruptBlocking, `${name} interrupts`, backEnd, [...toggles, '--pairs=1']);
+    await sample(rounds.interruptOne, `${name} interrupts, looking`, backEnd, [
+      ...toggles,
+      '--pairs=1',
+      `--spin-us=${BATCH_SPIN_US}`,
+    ]);
     await sample(rounds.interruptMany, `${name} interrupts x16`, backEnd, [...toggles, '--pairs=16']);
   }
   return rounds;

@@ -9,7 +9,7 @@ struct load_options {
   uint64_t warmup;      /* before them */
   uint64_t outstanding; /* 1: one at a time */
   uint64_t lines;       /* how many lines the requests go round */
-  uint64_t spin_us;     /* how long to look at the used ring before blocking (pipelined requests only) */
+  uint64_t spin_us;     /* how long to look at the used rings before blocking (pipelined requests, interrupts) */
   uint64_t pairs;       /* loop-back pairs (interrupts) */
   uint64_t seconds;     /* how long to sit still (idle) */
   bool subscribed;      /* only inputs are read, and their interrupts are enabled (get) */

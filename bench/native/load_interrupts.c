@@ -25,6 +25,7 @@ struct run {
   uint16_t pair_count;
   uint16_t *settled; /* pairs that owe nothing more, to be toggled again */
   uint16_t settled_count;
+  uint64_t spin_us; /* how long to look at both rings before blocking */
   uint64_t to_toggle;
   uint64_t in_flight;  /* toggles not yet finished */
   uint64_t events_due; /* of them, those without their event */
@@ -95,6 +96,21 @@ static bool reap_responses(struct run *run) {
   return some;
 }
 
+static bool progress_within(struct run *run) {
+  if (!run->spin_us) return false;
+  uint64_t until = now_ns() + run->spin_us * 1000;
+  do {
+    for (int i = 0; i < 64; i++) {
+      if (ring_load(&run->events->used->idx) != run->events->reaped) return true;
+      if (ring_load(&run->requests->used->idx) != run->requests->reaped) return true;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+  } while (now_ns() < until);
+  return false;
+}
+
 /* An event follows its request, so the responses need calls of their own only when no event is awaited any more. */
 static void wait_for_progress(struct run *run) {
   struct driver_ring *ring = run->events_due ? run->events : run->requests;
@@ -115,7 +131,7 @@ static void run_toggles(struct run *run, uint64_t count, struct samples *samples
     bool some = reap_events(run, samples, &now);
     some |= reap_responses(run);
     if (!some) {
-      wait_for_progress(run);
+      if (!progress_within(run)) wait_for_progress(run);
       continue;
     }
     driver_ring_publish(run->events); /* re-arm before the next edge is made */
@@ -161,6 +177,7 @@ uint64_t load_interrupts(struct front_end *front_end, const struct load_options 
                     .events = &front_end->rings[EVENT_RING],
                     .pairs = calloc(options->pairs, sizeof(struct pair)),
                     .pair_count = (uint16_t)options->pairs,
+                    .spin_us = options->spin_us,
                     .settled = calloc(options->pairs, sizeof(uint16_t))};
   if (!run.pairs || !run.settled) fail("no memory");
   struct samples samples;
