@@ -9,3 +9,14 @@ export function visible(text: string): string {
     return digits.length > 2 ? `\\u${digits}` : `\\x${digits.padStart(2, '0')}`;
   });
 }
+
+/**
+ * A message as it can be logged: as {@link visible}, but tabs stay, and further lines are indented, so that nothing that a
+ * firmware prints or a broker says begins a record of its own.
+ */
+export function loggable(message: string): string {
+  return message
+    .split('\n')
+    .map((line) => line.split('\t').map(visible).join('\t'))
+    .join('\n    ');
+}
