@@ -1,4 +1,12 @@
 import type { FuzzTarget } from '../target.ts';
+import { PEER_TARGETS } from './peers.ts';
+import { WIRE_TARGETS } from './wire.ts';
+import { wireControlReply, wireControlRequest } from './wire-control.ts';
 
 /** All targets in TypeScript, in the order in which they run. */
-export const TARGETS: readonly FuzzTarget[] = [];
+export const TARGETS: readonly FuzzTarget[] = [
+  ...WIRE_TARGETS,
+  wireControlRequest,
+  wireControlReply,
+  ...PEER_TARGETS,
+];
