@@ -18,6 +18,8 @@ export interface Incarnation {
   onExit(listener: (reason: string, isFailure: boolean) => void): void;
   /** Kills the firmware's process. @returns whether there is one */
   kill(): boolean;
+  /** What of it does not go on, for a watchdog (Progress). */
+  stuck?(): string | null;
   close(): Promise<void>;
 }
 
@@ -101,6 +103,12 @@ export class CoprocessorSupervisor<Running extends Incarnation> {
     if (this.#reason !== null) return this.#reason;
     for (const { refusal } of this.#chips.values()) if (refusal !== null) return refusal;
     return null;
+  }
+
+  /** For the watchdog, see Progress. What is away, or hangs, is brought back from here: that is no fault of this service. */
+  stuck(): string | null {
+    const stuck = this.#state === 'running' ? (this.#current?.stuck?.() ?? null) : null;
+    return stuck === null ? null : `co-processor ${this.name}: ${stuck}`;
   }
 
   /** How often it came back. */
@@ -377,9 +385,11 @@ export class CoprocessorSupervisor<Running extends Incarnation> {
     // Whoever ended this generation has taken it and closes it.
     if (mine !== this.#generation) return;
     let over: string | null = null;
+    // Not the state: it is `restarting` again when a chip was lost later on, and then nobody looks at `over`.
+    let isUp = false;
     running.onExit((reason, isFailure) => {
       if (this.#current !== running) return;
-      if (this.#state === 'running') this.#ended(reason, isFailure);
+      if (isUp) this.#ended(reason, isFailure);
       else over = reason;
     });
     for (const supervised of this.#chips.values()) supervised.refusal = null;
@@ -387,6 +397,7 @@ export class CoprocessorSupervisor<Running extends Incarnation> {
       await this.#openLost(running, mine);
       if (mine !== this.#generation) return;
       if (over !== null) throw new CoprocessorError('ERR_EXEC', over);
+      isUp = true;
     } catch (error) {
       if (this.#current === running) this.#current = null;
       for (const { chip } of this.#chips.values()) chip.lose((error as Error).message);

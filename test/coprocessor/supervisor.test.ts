@@ -320,6 +320,23 @@ describe('a co-processor that does not answer', () => {
     await s.supervisor.close();
   });
 
+  it.each(['is killed', 'ends by itself'])(
+    'and %s is started again in every one of its lives',
+    async (how) => {
+      const s = await supervised({ killAfterMs: 500 });
+      for (let lives = 1; lives <= 4; lives++) {
+        expect([s.lives.length, s.supervisor.state, s.chip.available]).toEqual([lives, 'running', true]);
+        await pass(5000);
+        s.inner().isSilent = true;
+        s.inner().lose('vdev 0 does not answer');
+        if (how === 'is killed') await pass(500);
+        else s.life().exit('crashed', true);
+        await pass(100);
+      }
+      await s.supervisor.close();
+    },
+  );
+
   it('and answers again keeps its life, but nothing of what was under way', async () => {
     const s = await supervised({ killAfterMs: 500 });
     const hung = s.inner();
