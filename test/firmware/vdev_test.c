@@ -146,15 +146,18 @@ static void refuses_what_it_cannot_use(void) {
     static const uint32_t nums[] = {0, 3, 65536, 0x80000000u, 65537};
     for (unsigned i = 0; i < 5; i++) {
         vring->num = nums[i];
+        remoteproc_vdev_init(&vdev, &table->vdev, &fixture.port, &hub);
         expect_refused(0);
     }
     *vring = good;
     static const uint32_t aligns[] = {0, 3, 0x20000, 0xFFFFFFFF};
     for (unsigned i = 0; i < 4; i++) {
         vring->align = aligns[i];
+        remoteproc_vdev_init(&vdev, &table->vdev, &fixture.port, &hub);
         expect_refused(0);
     }
     *vring = good;
+    remoteproc_vdev_init(&vdev, &table->vdev, &fixture.port, &hub);
     static const uint32_t addresses[] = {0, MEMORY_BASE - 16, MEMORY_BASE + 2, MEMORY_BASE + 65536 - 1024, 0xFFFFFFF0u};
     for (unsigned i = 0; i < 5; i++) {
         vring->da = addresses[i];
@@ -165,6 +168,19 @@ static void refuses_what_it_cannot_use(void) {
     expect_refused(F_IRQ);
     drive(0, 7); /* without F_IRQ there is no eventq */
     CHECK_EQUAL(vdev.state, REMOTEPROC_VDEV_BOUND);
+    fixture_close(&fixture);
+}
+
+static void the_driver_cannot_change_the_size_of_a_ring(void) {
+    open_vdev(MEMORY_BASE + 0x1000, MEMORY_BASE + 0x2000);
+    table->vdev.vrings[0].num = 1024;
+    table->vdev.vrings[0].align = 4096;
+    table->vdev.vrings[1].num = 0;
+    drive(F_IRQ, 7);
+    CHECK_EQUAL(vdev.state, REMOTEPROC_VDEV_BOUND);
+    CHECK_EQUAL(fixture.device.request_queue.num, 64);
+    CHECK_EQUAL(fixture.device.event_queue.num, 256);
+    CHECK(fixture.device.request_queue.used == memory_at(&fixture.memory, MEMORY_BASE + 0x1000 + VRING_USED_OFFSET(64u, 64u)));
     fixture_close(&fixture);
 }
 
@@ -217,6 +233,7 @@ void vdev_tests(void) {
     RUN(resets_and_binds_again);
     RUN(vrings_at_any_address);
     RUN(refuses_what_it_cannot_use);
+    RUN(the_driver_cannot_change_the_size_of_a_ring);
     RUN(a_broken_ring_needs_a_reset_and_the_other_lives);
     RUN(the_trace_starts_over_when_full);
 }

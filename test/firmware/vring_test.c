@@ -142,6 +142,7 @@ static void expect_fault(enum vring_fault fault, uint16_t head) {
     struct used_entry entry;
     const uint32_t before = ring.faults[fault];
     queue_post(&queue, head);
+    vring_allow(&ring);
     CHECK(!vring_pop(&ring, &chain));
     CHECK_EQUAL(ring.faults[fault], before + 1);
     vring_publish(&ring);
@@ -232,6 +233,94 @@ static void an_index_jump_breaks_the_ring(void) {
     CHECK_EQUAL(queue_used_index(&queue), 0);
     CHECK(vring_attach(&ring, &fixture.port, &queue.place, false));
     CHECK(!ring.broken);
+    fixture_close(&fixture);
+}
+
+/* ---- what a driver can make us do in one call ---- */
+
+static void chains_that_share_descriptors_use_up_the_allowance(void) {
+    open_ring(64, 0, false);
+    struct vring_chain chain;
+    for (uint16_t i = 0; i < 64; i++) {
+        /* One chain of the whole table, and 64 heads into it. */
+        queue_set_descriptor(&queue, i, MEMORY_BASE, 4, i < 63 ? VRING_FLAG_NEXT : 0, (uint16_t)(i + 1));
+        queue_post(&queue, 0);
+    }
+    unsigned calls = 0;
+    for (unsigned taken = 0; taken < 64; calls++) {
+        unsigned together = 0;
+        vring_allow(&ring);
+        while (vring_pop(&ring, &chain)) {
+            CHECK_EQUAL(chain.parts, 64);
+            vring_complete(&ring, chain.head, 0);
+            together++;
+        }
+        CHECK(together > 0 && together <= 2);
+        taken += together;
+        CHECK(taken == 64 || vring_arm(&ring)); /* there is more to do */
+        if (together == 0) {
+            break;
+        }
+    }
+    CHECK(calls >= 32);
+    /* The same with loops, which are malformed. */
+    queue_set_descriptor(&queue, 63, MEMORY_BASE, 4, VRING_FLAG_NEXT, 0);
+    for (uint16_t i = 0; i < 64; i++) {
+        queue_post(&queue, i);
+    }
+    vring_allow(&ring);
+    CHECK(!vring_pop(&ring, &chain));
+    CHECK_EQUAL(ring.faults[VRING_FAULT_LOOP], 1);
+    CHECK(!vring_pop(&ring, &chain));
+    CHECK_EQUAL(ring.faults[VRING_FAULT_LOOP], 1);
+    CHECK(vring_arm(&ring));
+    vring_allow(&ring);
+    CHECK(!vring_pop(&ring, &chain));
+    CHECK_EQUAL(ring.faults[VRING_FAULT_LOOP], 2);
+    fixture_close(&fixture);
+}
+
+static void sound_chains_of_one_descriptor_cost_nothing(void) {
+    open_ring(8, 0, false);
+    struct vring_chain chain;
+    struct used_entry entry;
+    const struct part part = {MEMORY_BASE, 4, true};
+    for (unsigned i = 0; i < 100; i++) { /* more than the table has, without another vring_allow */
+        (void)queue_add(&queue, &part, 1);
+        CHECK(vring_pop(&ring, &chain));
+        vring_complete(&ring, chain.head, 0);
+        vring_publish(&ring);
+        CHECK(queue_take(&queue, &entry));
+    }
+    for (unsigned i = 0; i < 8; i++) { /* those that are of no use do */
+        (void)queue_add(&queue, &part, 1);
+        CHECK(vring_pop(&ring, &chain));
+        vring_refuse(&ring, &chain);
+        vring_publish(&ring);
+        CHECK(queue_take(&queue, &entry));
+        CHECK_EQUAL(entry.length, 0);
+    }
+    CHECK_EQUAL(ring.faults[VRING_FAULT_SHAPE], 8);
+    (void)queue_add(&queue, &part, 1);
+    CHECK(!vring_pop(&ring, &chain));
+    fixture_close(&fixture);
+}
+
+static void a_chain_that_grows_is_walked_no_further(void) {
+    open_ring(8, 0, false);
+    struct vring_chain chain;
+    uint8_t bytes[8];
+    memset(memory_at(&fixture.memory, MEMORY_BASE), 0x55, 8);
+    queue_set_descriptor(&queue, 0, MEMORY_BASE, 2, VRING_FLAG_NEXT, 1);
+    queue_set_descriptor(&queue, 1, MEMORY_BASE, 2, 0, 2);
+    queue_set_descriptor(&queue, 2, MEMORY_BASE, 2, 0, 0);
+    queue_post(&queue, 0);
+    CHECK(vring_pop(&ring, &chain));
+    CHECK_EQUAL(chain.parts, 2);
+    queue_set_descriptor(&queue, 1, MEMORY_BASE, 2, VRING_FLAG_NEXT, 2);
+    CHECK_EQUAL(vring_read(&ring, &chain, bytes, 8), 4);
+    CHECK(!vring_reopen(&ring, 0, 2, &chain));
+    CHECK(vring_reopen(&ring, 0, 3, &chain));
     fixture_close(&fixture);
 }
 
@@ -347,6 +436,9 @@ void vring_tests(void) {
     RUN(a_chain_of_4_gib_is_malformed);
     RUN(sound_chains_behind_malformed_ones_are_served);
     RUN(an_index_jump_breaks_the_ring);
+    RUN(chains_that_share_descriptors_use_up_the_allowance);
+    RUN(sound_chains_of_one_descriptor_cost_nothing);
+    RUN(a_chain_that_grows_is_walked_no_further);
     RUN(an_index_that_goes_back_breaks_the_ring);
     RUN(flags_suppress_doorbells);
     RUN(event_idx_suppresses_doorbells);

@@ -41,8 +41,7 @@ static bool have_buffer(struct message_queues *queues) {
         if (chain->readable_bytes == 0 && chain->writable_bytes >= queues->min_buffer_bytes) {
             queues->has_buffer = true;
         } else {
-            ring->faults[VRING_FAULT_SHAPE]++;
-            vring_complete(ring, chain->head, 0);
+            vring_refuse(ring, chain);
         }
     }
     return queues->has_buffer;
@@ -53,6 +52,17 @@ static void fill_buffer(struct message_queues *queues, const void *bytes, uint32
     struct vring_device *ring = &queues->to_driver;
     queues->has_buffer = false;
     vring_complete(ring, queues->buffer.head, vring_write(ring, &queues->buffer, 0, bytes, size_bytes));
+}
+
+void message_queues_allow(struct message_queues *queues) {
+    const uint32_t state = queues->port->enter_critical(queues->port->context);
+    message_queues_allow_buffers(queues);
+    queues->port->leave_critical(queues->port->context, state);
+    vring_allow(&queues->from_driver);
+}
+
+void message_queues_allow_buffers(struct message_queues *queues) {
+    vring_allow(&queues->to_driver);
 }
 
 bool message_queues_begin(struct message_queues *queues) {

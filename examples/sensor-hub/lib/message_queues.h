@@ -40,6 +40,8 @@ uint32_t message_queues_faults(const struct message_queues *queues);
 
 /* ---- main loop ---- */
 
+/* vring_allow for both queues: the start of each service. */
+void message_queues_allow(struct message_queues *queues);
 /*
  * Takes the next message, and a buffer for its answer; false: there is none, or it has to wait for a buffer.
  * After true, message_queues_end is due; before it, at most one message_queues_answer.
@@ -54,6 +56,8 @@ bool message_queues_rest(struct message_queues *queues);
 
 /* ---- either context, between enter_critical and leave_critical ---- */
 
+/* vring_allow for the receive buffers: the start of each pin interrupt. */
+void message_queues_allow_buffers(struct message_queues *queues);
 void message_queues_answer(struct message_queues *queues, const void *bytes, uint32_t size_bytes);
 /* False: there is no buffer, or it is another one's turn. */
 bool message_queues_notify(struct message_queues *queues, const void *bytes, uint32_t size_bytes);

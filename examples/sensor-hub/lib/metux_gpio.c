@@ -133,6 +133,7 @@ static void line_changed(void *state, uint16_t number, uint8_t level) {
     }
     const uint32_t before = port->enter_critical(port->context);
     struct metux_gpio_line *line = &device->lines[number];
+    message_queues_allow_buffers(&device->queues);
     if (device->listening && !is_output(device, number)) {
         send_owed(device); /* those that wait go first */
         if ((line->flags & LINE_OWED) != 0) {
@@ -262,6 +263,7 @@ static void pay_owed(struct metux_gpio *device) {
 
 static bool service(void *state) {
     struct metux_gpio *device = state;
+    message_queues_allow(&device->queues);
     if (!device->listening) {
         listen(device);
     }

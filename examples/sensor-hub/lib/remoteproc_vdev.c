@@ -14,16 +14,18 @@ void remoteproc_vdev_init(struct remoteproc_vdev *vdev, volatile struct resource
         .port = port,
         .device = device,
         .offered = entry->dfeatures,
+        .num = {entry->vrings[0].num, entry->vrings[1].num},
+        .align = {entry->vrings[0].align, entry->vrings[1].align},
         .state = REMOTEPROC_VDEV_IDLE,
     };
 }
 
-/* Fields that the driver wrote are copied once and checked; only num and align are ours, but they lie there. */
+/* Fields that the driver wrote are copied once and checked. */
 static bool attach(struct remoteproc_vdev *vdev, unsigned queue) {
     const volatile struct resource_vring *vring = &vdev->entry->vrings[queue];
     const uint32_t da = vring->da;
-    const uint32_t align = vring->align;
-    const uint32_t num = vring->num;
+    const uint32_t align = vdev->align[queue];
+    const uint32_t num = vdev->num[queue];
     if (da == RESOURCE_ADDRESS_ANY || num == 0 || num > 32768u || align == 0 || (align & (align - 1u)) != 0 ||
         align > 65536u) {
         return false;

@@ -20,7 +20,10 @@ struct remoteproc_vdev {
     volatile struct resource_vdev *entry;
     const struct hub_port *port;
     const struct hub_device *device;
-    uint32_t offered; /* our own copy of dfeatures */
+    /* Our own copies of what the table says of us: the driver can write there, too. */
+    uint32_t offered; /* dfeatures */
+    uint32_t num[2];
+    uint32_t align[2];
     enum remoteproc_vdev_state state;
 };
 

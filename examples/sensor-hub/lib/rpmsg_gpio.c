@@ -176,6 +176,7 @@ static void line_changed(void *state, uint16_t number, uint8_t level) {
     }
     const uint32_t before = port->enter_critical(port->context);
     struct rpmsg_gpio_line *line = &device->lines[number];
+    message_queues_allow_buffers(&device->rpmsg.queues);
     (void)edges_of(line->irq_type, &edges);
     if ((edges & (level != 0 ? PORT_EDGE_RISING : PORT_EDGE_FALLING)) != 0) {
         line->flags = (uint8_t)((line->flags & ~LINE_TRIGGER_HIGH) | (level != 0 ? LINE_TRIGGER_HIGH : 0u));
@@ -287,6 +288,7 @@ static void serve(struct rpmsg_gpio *device) {
 static bool service(void *state) {
     struct rpmsg_gpio *device = state;
     struct message_queues *queues = &device->rpmsg.queues;
+    message_queues_allow(queues);
     pay_owed(device);
     for (uint16_t left = queues->from_driver.num; left > 0 && message_queues_begin(queues); left--) {
         serve(device);

@@ -226,6 +226,7 @@ static bool service_requests(struct virtio_gpio_device *device) {
     const struct hub_port *port = device->port;
     struct vring_chain chain;
     vring_disarm(ring);
+    vring_allow(ring);
     for (uint16_t left = ring->num; left > 0 && vring_pop(ring, &chain); left--) {
         serve_request(device, &chain);
     }

@@ -32,8 +32,11 @@ struct virtio_gpio_line {
     uint8_t held_level; /* of the last SET_VALUE, used when the line becomes an output */
     uint8_t flags;
     union {
-        uint32_t event_head; /* plain: the eventq buffer that waits for an interrupt */
-        uint32_t kept_seq;   /* stream: the newest edge, for which there was no buffer */
+        struct {
+            uint16_t event_head; /* plain: the eventq buffer that waits for an interrupt */
+            uint16_t event_parts;
+        };
+        uint32_t kept_seq; /* stream: the newest edge, for which there was no buffer */
     };
     uint64_t kept_timestamp_ns;
 };

@@ -48,12 +48,12 @@ static void return_buffer(struct virtio_gpio_device *device, const struct vring_
 static void return_queued(struct virtio_gpio_device *device, struct virtio_gpio_line *line, uint8_t status) {
     struct vring_chain chain;
     line->flags &= (uint8_t)~LINE_QUEUED;
-    if (vring_reopen(&device->event_queue, (uint16_t)line->event_head, &chain)) {
+    if (vring_reopen(&device->event_queue, line->event_head, line->event_parts, &chain)) {
         return_buffer(device, &chain, status);
     } else if (vring_attached(&device->event_queue)) {
         /* The driver changed a chain that it had given away. */
         device->event_queue.faults[VRING_FAULT_SHAPE]++;
-        vring_complete(&device->event_queue, (uint16_t)line->event_head, 0);
+        vring_complete(&device->event_queue, line->event_head, 0);
     }
 }
 
@@ -74,6 +74,7 @@ static void queue_buffer(struct virtio_gpio_device *device, const struct vring_c
     }
     line->flags |= LINE_QUEUED;
     line->event_head = chain->head;
+    line->event_parts = chain->parts;
     bool due = (line->flags & LINE_LATCHED) != 0;
     if (is_level_type(line->irq_type)) {
         const bool high = port->read_level(port->context, number) != 0;
@@ -110,8 +111,7 @@ static bool send_record(struct virtio_gpio_device *device, const struct record *
     /* Bounded: this runs in a pin interrupt, and a driver may post useless buffers without end. */
     for (uint16_t left = ring->num; left > 0 && vring_pop(ring, &chain); left--) {
         if (chain.readable_bytes != 0 || chain.writable_bytes < VIRTIO_GPIO_RECORD_BYTES) {
-            ring->faults[VRING_FAULT_SHAPE]++;
-            vring_complete(ring, chain.head, 0);
+            vring_refuse(ring, &chain);
             continue;
         }
         uint8_t bytes[VIRTIO_GPIO_RECORD_BYTES] = {
@@ -209,6 +209,7 @@ bool virtio_gpio_service_events(struct virtio_gpio_device *device) {
     struct vring_device *ring = &device->event_queue;
     const struct hub_port *port = device->port;
     struct vring_chain chain;
+    vring_allow(ring);
     if (streams(device)) {
         const uint32_t state = port->enter_critical(port->context);
         const bool sent = send_kept(device);
@@ -242,6 +243,7 @@ void virtio_gpio_line_changed(struct virtio_gpio_device *device, uint16_t number
     }
     const uint32_t state = port->enter_critical(port->context);
     struct virtio_gpio_line *line = &device->lines[number];
+    vring_allow(&device->event_queue);
     (void)virtio_gpio_edges_of(line->irq_type, &edges);
     if ((edges & (level != 0 ? PORT_EDGE_RISING : PORT_EDGE_FALLING)) != 0) {
         if (streams(device)) {

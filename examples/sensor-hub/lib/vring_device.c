@@ -76,6 +76,7 @@ bool vring_attach(struct vring_device *ring, const struct hub_port *port, const 
     ring->notified_used = place->next_used;
     ring->notify_id = place->notify_id;
     ring->event_idx = event_idx;
+    vring_allow(ring);
     return true;
 }
 
@@ -112,16 +113,18 @@ static volatile uint8_t *bytes_of(const struct vring_device *ring, const struct 
     return ring->port->translate(ring->port->context, part->address, part->size_bytes);
 }
 
-/* Returns VRING_FAULT_KINDS when the chain is sound. */
-static enum vring_fault measure(const struct vring_device *ring, uint16_t head, struct vring_chain *chain) {
+/* Returns VRING_FAULT_KINDS when the chain is sound, and in any case how far it looked. */
+static enum vring_fault measure(const struct vring_device *ring, uint16_t head, uint16_t max_parts,
+                                struct vring_chain *chain) {
     uint64_t readable = 0;
     uint64_t writable = 0;
     bool seen_writable = false;
     uint16_t index = head;
     chain->head = head;
     chain->first_writable = head;
-    for (uint32_t steps = 0; steps < ring->num; steps++) {
+    for (chain->parts = 0; chain->parts < max_parts;) {
         const struct descriptor part = load_descriptor(ring, index);
+        chain->parts++;
         if ((part.flags & VRING_FLAG_INDIRECT) != 0) {
             return VRING_FAULT_INDIRECT;
         }
@@ -168,9 +171,17 @@ static uint16_t waiting(struct vring_device *ring) {
     return count;
 }
 
+void vring_allow(struct vring_device *ring) {
+    ring->allowance = ring->num;
+}
+
+static void spend(struct vring_device *ring, uint16_t descriptors) {
+    ring->allowance = descriptors < ring->allowance ? (uint16_t)(ring->allowance - descriptors) : 0;
+}
+
 bool vring_pop(struct vring_device *ring, struct vring_chain *chain) {
     /* Looked at once a call: malformed chains posted without end must not keep us here. */
-    for (uint16_t left = waiting(ring); left > 0; left--) {
+    for (uint16_t left = waiting(ring); left > 0 && ring->allowance > 0; left--) {
         PORT_MEMORY_BARRIER(); /* the index before the entry and the descriptors that it announces */
         const uint16_t slot = ring->next_available & (uint16_t)(ring->num - 1u);
         const uint16_t head = load16(ring->available + RING_ENTRIES + 2u * slot);
@@ -178,31 +189,42 @@ bool vring_pop(struct vring_device *ring, struct vring_chain *chain) {
         if (head >= ring->num) {
             /* There is no chain to give back, and a driver that gets a foreign id breaks its queue. */
             ring->faults[VRING_FAULT_HEAD]++;
+            spend(ring, 1);
             continue;
         }
-        const enum vring_fault fault = measure(ring, head, chain);
+        const enum vring_fault fault = measure(ring, head, ring->num, chain);
         if (fault == VRING_FAULT_KINDS) {
             ring->chains++;
+            /* Its first descriptor is free: however many sound buffers are needed, there is always another one. */
+            spend(ring, (uint16_t)(chain->parts - 1u));
             return true;
         }
+        spend(ring, chain->parts);
         ring->faults[fault]++;
         vring_complete(ring, head, 0);
     }
     return false;
 }
 
-bool vring_reopen(struct vring_device *ring, uint16_t head, struct vring_chain *chain) {
-    return ring->descriptors != NULL && head < ring->num && measure(ring, head, chain) == VRING_FAULT_KINDS;
+void vring_refuse(struct vring_device *ring, const struct vring_chain *chain) {
+    ring->faults[VRING_FAULT_SHAPE]++;
+    spend(ring, 1);
+    vring_complete(ring, chain->head, 0);
+}
+
+bool vring_reopen(struct vring_device *ring, uint16_t head, uint16_t parts, struct vring_chain *chain) {
+    return ring->descriptors != NULL && head < ring->num &&
+           measure(ring, head, parts < ring->num ? parts : ring->num, chain) == VRING_FAULT_KINDS;
 }
 
 /*
- * Runs over one side of a chain from the descriptor `index` on and copies between it and local memory.
- * The driver may have changed the chain since it was measured, so everything is checked again.
+ * Runs over one side of a chain of at most `parts` descriptors from the descriptor `index` on and copies between it and
+ * local memory. The driver may have changed the chain since it was measured, so everything is checked again.
  */
-static uint32_t copy(const struct vring_device *ring, uint16_t index, uint16_t side, uint32_t offset,
+static uint32_t copy(const struct vring_device *ring, uint16_t index, uint16_t parts, uint16_t side, uint32_t offset,
                      uint8_t *into, const uint8_t *from, uint32_t size_bytes) {
     uint32_t done = 0;
-    for (uint32_t steps = 0; done < size_bytes && steps < ring->num; steps++) {
+    for (uint16_t left = parts; done < size_bytes && left > 0; left--) {
         const struct descriptor part = load_descriptor(ring, index);
         volatile uint8_t *bytes = bytes_of(ring, &part);
         if ((part.flags & VRING_FLAG_WRITE) != side || bytes == NULL) {
@@ -230,7 +252,7 @@ static uint32_t copy(const struct vring_device *ring, uint16_t index, uint16_t s
 }
 
 uint32_t vring_read(struct vring_device *ring, const struct vring_chain *chain, void *into, uint32_t size_bytes) {
-    return copy(ring, chain->head, 0, 0, into, NULL, size_bytes);
+    return copy(ring, chain->head, chain->parts, 0, 0, into, NULL, size_bytes);
 }
 
 uint32_t vring_write(struct vring_device *ring, const struct vring_chain *chain, uint32_t offset,
@@ -238,7 +260,7 @@ uint32_t vring_write(struct vring_device *ring, const struct vring_chain *chain,
     if (chain->writable_bytes == 0) {
         return 0;
     }
-    return copy(ring, chain->first_writable, VRING_FLAG_WRITE, offset, NULL, from, size_bytes);
+    return copy(ring, chain->first_writable, chain->parts, VRING_FLAG_WRITE, offset, NULL, from, size_bytes);
 }
 
 void vring_complete(struct vring_device *ring, uint16_t head, uint32_t used_bytes) {

@@ -8,9 +8,12 @@
  *
  * Nothing in the ring is trusted: a field is read once, the copy is checked, the copy is used. A chain
  * is walked anew for each access rather than remembered, so that it takes no memory and may be as long
- * as the queue; each walk checks each descriptor again. A malformed chain is completed with used length
- * 0 and counted. An available index that runs ahead by more than the queue's size cannot be trusted at
+ * as the queue; each walk checks each descriptor again, and ends where the first one did. A malformed chain is
+ * completed with used length 0 and counted. An available index that runs ahead by more than the queue's size cannot be trusted at
  * all: the queue is `broken` and stays silent until it is attached again.
+ *
+ * Chains may share descriptors, as long as the table all of them, which a sound driver's never do. What that costs is
+ * bounded by an allowance of descriptors, a table's worth for each call from outside; see vring_allow.
  */
 #ifndef SENSOR_HUB_VRING_DEVICE_H
 #define SENSOR_HUB_VRING_DEVICE_H
@@ -67,6 +70,7 @@ struct vring_device {
     uint16_t notified_used;  /* what it has been told of */
     bool event_idx;
     bool broken;
+    uint16_t allowance;      /* left for vring_pop */
     uint32_t chains; /* taken and sound */
     uint32_t faults[VRING_FAULT_KINDS];
 };
@@ -74,6 +78,7 @@ struct vring_device {
 struct vring_chain {
     uint16_t head;
     uint16_t first_writable; /* its descriptor; meaningless when writable_bytes is 0 */
+    uint16_t parts;          /* descriptors */
     uint32_t readable_bytes;
     uint32_t writable_bytes;
 };
@@ -85,10 +90,20 @@ bool vring_attach(struct vring_device *ring, const struct hub_port *port, const 
 void vring_detach(struct vring_device *ring);
 bool vring_attached(const struct vring_device *ring);
 
-/* Takes the next sound chain; malformed ones before it are completed and counted. False: none. */
+/*
+ * Lets vring_pop look at a table's worth of descriptors more than one a sound chain. At the start of each call from
+ * outside: main loop's service, pin interrupt. What is left over when that is used up is `more` to do.
+ */
+void vring_allow(struct vring_device *ring);
+/* Takes the next sound chain; malformed ones before it are completed and counted. False: none, or not in this call. */
 bool vring_pop(struct vring_device *ring, struct vring_chain *chain);
-/* Measures the chain at a head that vring_pop gave earlier, once more. False: it is malformed now. */
-bool vring_reopen(struct vring_device *ring, uint16_t head, struct vring_chain *chain);
+/* Completes a chain that is sound but of no use, and counts it. */
+void vring_refuse(struct vring_device *ring, const struct vring_chain *chain);
+/*
+ * Measures the chain of so many descriptors, at a head that vring_pop gave earlier, once more. False: it is malformed
+ * or longer now.
+ */
+bool vring_reopen(struct vring_device *ring, uint16_t head, uint16_t parts, struct vring_chain *chain);
 /* Copies up to size_bytes from the start of the readable part; returns how many there were. */
 uint32_t vring_read(struct vring_device *ring, const struct vring_chain *chain, void *into, uint32_t size_bytes);
 /* Copies size_bytes to an offset in the writable part (from NULL: zeroes); returns how many fitted. */
