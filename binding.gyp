@@ -11,6 +11,7 @@
         'native/mapping.c',
         'native/memfd.c',
         'native/message.c',
+        'native/notify.c',
         'native/poll.c',
         'native/sigbus.c',
         'native/unix_socket.c',

@@ -9,6 +9,7 @@
 #include "mapping.h"
 #include "memfd.h"
 #include "message.h"
+#include "notify.h"
 #include "poll.h"
 #include "unix_socket.h"
 
@@ -43,6 +44,7 @@ static const struct {
     {"sendMessage", message_send},
     {"receiveMessage", message_receive},
     {"receivedDescriptorCount", message_received_descriptor_count},
+    {"notify", notify_send},
 };
 
 NAPI_MODULE_INIT() {

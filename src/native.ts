@@ -42,6 +42,7 @@ interface Addon {
   sendMessage(fd: number, bytes: Uint8Array, fds: readonly number[]): number;
   receiveMessage(fd: number, into: Uint8Array, fds: Int32Array): number;
   receivedDescriptorCount(): number;
+  notify(address: string, bytes: Uint8Array): number;
 }
 
 /** What `fstat` says of a descriptor. */
@@ -429,6 +430,17 @@ export const receiveMessage: (fd: number, into: Uint8Array, fds: Int32Array) => 
 
 /** How many descriptors the last {@link receiveMessage} of this environment left in its `fds`. */
 export const receivedDescriptorCount: () => number = addon.receivedDescriptorCount;
+
+/**
+ * Sends one datagram to a service manager (sd_notify(3)). Waits for a tenth of a second at most while its queue is full.
+ *
+ * @param address - a path, or `@` and an abstract name
+ * @throws NativeError `ENOENT`, `ECONNREFUSED`, `EAGAIN` (its queue stays full), `EINVAL` for another kind of address, ...
+ */
+export function notifyServiceManager(address: string, bytes: Uint8Array): void {
+  const result = addon.notify(address, bytes);
+  if (result < 0) throw nativeError(result, `notify ${address}`);
+}
 
 /**
  * Who connected to, or listens on, the other end of a Unix socket.

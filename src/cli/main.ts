@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ControlError } from '../client/control-error.ts';
 import { type Command, type CommandIo, UsageError } from './command.ts';
+import { endByFault } from './fault.ts';
 
 interface Entry {
   readonly summary: string;
@@ -111,10 +112,9 @@ function emptied(stream: NodeJS.WriteStream): Promise<void> {
 // A reader that goes away (`| head`) is no reason to stop serving.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
-// A fault of ours never leaves a half-dead service behind.
-process.on('uncaughtException', (error) => {
-  process.stderr.write(`rproc-gpio: internal error: ${error.stack ?? String(error)}\n`);
-  process.exit(1);
+// Also what a promise was rejected with that nobody waits for, and what a callback of the addon throws.
+process.on('uncaughtException', (error: unknown) => {
+  endByFault(error instanceof Error ? (error.stack ?? error.message) : String(error));
 });
 const args = process.argv.slice(2);
 process.exitCode = await main(args, { stdout: process.stdout, stderr: process.stderr });

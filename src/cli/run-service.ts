@@ -1,6 +1,10 @@
 import { type Config, loadConfig } from '../config/config.ts';
 import { type LogLevel, Service, type ServiceOptions } from '../daemon/service.ts';
+import { Systemd } from '../daemon/systemd.ts';
+import { Watchdog } from '../daemon/watchdog.ts';
 import type { CommandIo } from './command.ts';
+import { closeOnFault, endByFault } from './fault.ts';
+import { loggable } from './visible-text.ts';
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 
@@ -8,7 +12,7 @@ const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 export function logTo(io: CommandIo, level: LogLevel): (level: LogLevel, message: string) => void {
   const least = LEVELS.indexOf(level);
   return (messageLevel, message) => {
-    if (LEVELS.indexOf(messageLevel) >= least) io.stderr.write(`${messageLevel}: ${message}\n`);
+    if (LEVELS.indexOf(messageLevel) >= least) io.stderr.write(`${messageLevel}: ${loggable(message)}\n`);
   };
 }
 
@@ -48,6 +52,10 @@ export interface RunOptions {
   readonly onReady?: (service: Service) => void;
 }
 
+/** While it starts or ends, a service manager is told so often that it may take longer, and by how much. */
+const EXTEND_EVERY_MS = 10_000;
+const EXTEND_BY_MS = 30_000;
+
 /** Runs the service until a signal ends it. @returns the exit code */
 export async function runService({
   config,
@@ -58,23 +66,75 @@ export async function runService({
   onReady,
 }: RunOptions): Promise<number> {
   const loads = reloads && configFile !== null;
-  const ending = !loads ? endingSignal() : endingSignal(['SIGTERM', 'SIGINT']);
   let service: Service | null = null;
   const onLog: ServiceOptions['onLog'] = (level, message) =>
     logTo(io, (service?.config ?? config).log.level)(level, message);
-  const options = { config, configFile, onLog, onLine: (text: string) => void io.stdout.write(text) };
+  const systemd = Systemd.take(process.env, onLog);
+  let watchdog: Watchdog | null = null;
+  let code = 0;
+  let giveUp: (why: string) => void = () => {};
+  const fault = new Promise<string>((resolve) => {
+    giveUp = resolve;
+  });
+  const signal = !loads ? endingSignal() : endingSignal(['SIGTERM', 'SIGINT']);
+  const ending = Promise.race([signal, fault]);
+  const options: Omit<ServiceOptions, 'signal'> = {
+    config,
+    configFile,
+    onLog,
+    onLine: (text: string) => void io.stdout.write(text),
+    onChange: () => systemd.changed(() => service?.statusLine ?? ''),
+    onReload: (isUnderWay) => {
+      if (isUnderWay) systemd.reloading();
+      else systemd.ready(service?.statusLine ?? '');
+    },
+    onFatal: endByFault,
+  };
   // One that comes during the start asks for what is being read anyway.
   if (loads) process.on('SIGHUP', () => void service?.reload().catch(sayRefused));
   const sayRefused = (error: unknown): void => onLog('error', `${(error as Error).message}`);
-  service = await startUnless(
+  const starting = startUnless(
     ending,
     !loads ? options : { ...options, loadConfig: () => loadConfig(configFile) },
   );
-  if (service === null) return 0;
+  const close = async (status: string): Promise<void> => {
+    watchdog?.close();
+    systemd.stopping(status);
+    await (await starting)?.close();
+  };
+  closeOnFault(() => {
+    code = 1;
+    giveUp('an internal error');
+    return close('ending after an internal error');
+  });
+  const extending = setInterval(() => systemd.extendTimeout(EXTEND_BY_MS), EXTEND_EVERY_MS);
+  try {
+    service = await starting;
+  } finally {
+    clearInterval(extending);
+  }
+  if (service === null) return code;
   io.stdout.write(`ready: ${service.summary}\n`);
   if (hint !== undefined) io.stdout.write(hint(service));
+  systemd.ready(service.statusLine);
+  watchdog = startWatchdog(systemd, service, onLog);
   onReady?.(service);
   onLog('info', `ending on ${await ending}`);
-  await service.close();
-  return 0;
+  if (code === 0) await close('ending');
+  else await service.close();
+  return code;
+}
+
+/** Only for somebody who asks for it: its looks are the only wake-ups of a service that has nothing to do. */
+function startWatchdog(systemd: Systemd, service: Service, onLog: ServiceOptions['onLog']): Watchdog | null {
+  if (systemd.watchdogMs === null) return null;
+  return new Watchdog({
+    periodMs: systemd.watchdogMs,
+    progress: service,
+    ping: () => systemd.watchdog(),
+    onStuck: (reason) =>
+      reason === null
+        ? onLog('warn', 'watchdog: all goes on again')
+        : onLog('error', `watchdog: ${reason}; the service manager is not told that all goes on`),
+  });
 }

@@ -3,6 +3,7 @@ import { VirtioGpioDevice } from '../exporters/virtio-gpio/device.ts';
 import { VhostUserServer } from '../exporters/virtio-gpio/server.ts';
 import { selectLines } from '../gpio/line-selection.ts';
 import type { CommandIo } from './command.ts';
+import { closeOnFault, endByFault } from './fault.ts';
 import { endingSignal, logTo, startUnless } from './run-service.ts';
 
 /**
@@ -22,8 +23,10 @@ export async function serveDescriptor(
     configFile: null,
     onLog,
     onLine: (text) => io.stdout.write(text),
+    onFatal: endByFault,
   });
   if (service === null) return 0;
+  closeOnFault(() => service.close());
   try {
     const lines = selectLines([...service.chips.values()], ['*']);
     const device = new VirtioGpioDevice({ name: `fd ${fd}`, lines, poller: service.poller, pollUs, onLog });

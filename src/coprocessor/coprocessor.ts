@@ -263,6 +263,12 @@ export class Coprocessor {
     else this.#exitListeners.push(listener);
   }
 
+  /** For the watchdog: what of the bound vdevs' rings does not go on; null when all do. See Progress. */
+  stuck(): string | null {
+    const found = [...this.#bound].map((vdev) => vdev.stuck());
+    return found.find((text) => text !== null) ?? null;
+  }
+
   /** Kills the firmware's process, whose end is told as any other. @returns whether there is one */
   kill(): boolean {
     this.#process?.kill();

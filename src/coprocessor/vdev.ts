@@ -1,5 +1,6 @@
 import type { AddressSpace } from '../virtqueue/address-space.ts';
 import type { DriverQueue } from '../virtqueue/driver-queue.ts';
+import { RingProgress } from '../virtqueue/ring-progress.ts';
 import type { Carveout } from './carveout.ts';
 import type { DeviceMemory } from './device-memory.ts';
 import { ANY_NOTIFY_ID, type Doorbell } from './doorbell.ts';
@@ -77,6 +78,7 @@ export class RemoteprocVdev implements BoundVdev {
   readonly #statusIndex: number;
   /** What we wrote last. */
   #status = VDEV_STATUS.ACKNOWLEDGE | VDEV_STATUS.DRIVER;
+  readonly #progress: readonly RingProgress[];
   #onCall: () => void = () => {};
   readonly #onLost: ((reason: string) => void)[] = [];
   #lost: string | undefined;
@@ -91,6 +93,7 @@ export class RemoteprocVdev implements BoundVdev {
     this.features = parts.features;
     this.memory = parts.memory.space;
     this.queues = parts.queues;
+    this.#progress = parts.queues.map(() => new RingProgress());
     this.buffers = parts.buffers;
     this.#parts = parts;
     this.#doorbell = parts.doorbell;
@@ -170,6 +173,20 @@ export class RemoteprocVdev implements BoundVdev {
       const { broken } = this.queues[i] as DriverQueue;
       if (broken !== null) this.lose(`vring ${i} of vdev ${this.index} is corrupt: ${broken}`);
     }
+  }
+
+  /** For the watchdog: what of these rings does not go on though it should; null when all do. See Progress. */
+  stuck(): string | null {
+    if (this.#closed || this.#lost !== undefined || (this.#status & VDEV_STATUS.FAILED) !== 0) return null;
+    const found = this.queues.map((queue, index) => {
+      const hasWork = !queue.isLazy && queue.hasUsed();
+      const state = { ring: queue, position: queue.nextUsed, hasWork };
+      return { hasWork, look: (this.#progress[index] as RingProgress).look(state) };
+    });
+    // As if it had called: some firmware may have forgotten to.
+    if (found.some(({ hasWork }) => hasWork)) this.called();
+    const stuck = found.findIndex(({ look }) => look === 'stuck');
+    return stuck < 0 ? null : `vdev ${this.index}: what vring ${stuck} returned is not taken`;
   }
 
   /** Tells the listeners, once. */

@@ -27,6 +27,8 @@ export interface ChipSetOptions {
   readonly onLog: Log;
   /** A co-processor's state has changed. */
   readonly onCoprocessor: () => void;
+  /** A chip has gone or come back. */
+  readonly onAvailability: () => void;
   /** The file of the configuration, for the places of faults in it; null for one that was made up. */
   readonly configFile: string | null;
 }
@@ -151,12 +153,13 @@ export class ChipSet {
     const lines = new ChipLines(chip, chipConfig.type === 'coprocessor' ? chipConfig.reads : undefined);
     // Of a co-processor's chip its supervisor says it.
     const isSupervised = chipConfig.type === 'coprocessor' || chipConfig.type === 'rpmsg';
-    lines.onAvailability((available, reason) =>
+    lines.onAvailability((available, reason) => {
       onLog(
         isSupervised ? 'debug' : available ? 'info' : 'error',
         `chip ${name} is ${available ? 'available' : 'unavailable'}: ${reason}`,
-      ),
-    );
+      );
+      this.#options.onAvailability();
+    });
     this.#chips.set(name, { config: chipConfig, lines, release });
     this.#lines.set(name, lines);
     this.#checkSettings(name, lines, chipConfig);
@@ -223,6 +226,12 @@ export class ChipSet {
     const config = this.#chips.get(chip)?.config;
     if (config?.type !== 'coprocessor') return null;
     return this.#coprocessors.get(config.coprocessor)?.status.state ?? null;
+  }
+
+  /** For the watchdog, see Progress. */
+  stuck(): string | null {
+    const found = [...this.#coprocessors.values()].map((coprocessor) => coprocessor.stuck());
+    return found.find((text) => text !== null) ?? null;
   }
 
   /** Waits until nothing is under way at any chip, for so long. */

@@ -47,11 +47,14 @@ function sameRights(before: readonly SelectedLine[], after: readonly SelectedLin
 export class GuestExports {
   readonly #poller: Poller;
   readonly #onLog: Log;
+  readonly #onGuest: () => void;
   readonly #exports = new Map<string, GuestExport>();
 
-  constructor(poller: Poller, onLog: Log) {
+  /** @param onGuest a guest has connected or gone */
+  constructor(poller: Poller, onLog: Log, onGuest: () => void) {
     this.#poller = poller;
     this.#onLog = onLog;
+    this.#onGuest = onGuest;
   }
 
   get names(): string[] {
@@ -74,7 +77,13 @@ export class GuestExports {
     const device = this.#device(name, config, lines, (file) => {
       resumeFile = file;
     });
-    const server = new VhostUserServer({ device, reconnectGraceMs, onLog: this.#onLog });
+    const server = new VhostUserServer({
+      device,
+      reconnectGraceMs,
+      onLog: this.#onLog,
+      onConnected: this.#onGuest,
+      onDisconnected: this.#onGuest,
+    });
     this.#exports.set(name, { config, lines, server, resumeFile });
   }
 
@@ -214,6 +223,12 @@ export class GuestExports {
         counters: { requests, errors, interrupts, invalidEvents, badChains: { ...badChains } },
       };
     });
+  }
+
+  /** For the watchdog, see Progress. */
+  stuck(): string | null {
+    const found = [...this.#exports.values()].map(({ server }) => server.stuck());
+    return found.find((text) => text !== null) ?? null;
   }
 
   /** Sockets and devices; idempotent. */

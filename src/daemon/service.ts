@@ -32,6 +32,12 @@ export interface ServiceOptions {
   readonly onLine: (text: string) => void;
   /** Gives a start up that is under way. Without effect afterwards. */
   readonly signal?: AbortSignal;
+  /** Something that {@link Service.statusLine} tells of may have changed. */
+  readonly onChange?: () => void;
+  /** A reload begins, or is over, however it went. */
+  readonly onReload?: (isUnderWay: boolean) => void;
+  /** A part of the service has ended by a fault of ours: the rest of it is to be closed. */
+  readonly onFatal?: (reason: string) => void;
 }
 
 /** Everything that runs: co-processors, chips, exported devices. Made by {@link Service.start}, ended by {@link close}. */
@@ -57,9 +63,13 @@ export class Service {
       poller: this.poller,
       onLog,
       configFile,
-      onCoprocessor: () => this.#mqtt?.coprocessorChanged(),
+      onCoprocessor: () => {
+        this.#mqtt?.coprocessorChanged();
+        this.#changed();
+      },
+      onAvailability: () => this.#changed(),
     });
-    this.#guests = new GuestExports(this.poller, onLog);
+    this.#guests = new GuestExports(this.poller, onLog, () => this.#changed());
   }
 
   /**
@@ -85,6 +95,10 @@ export class Service {
       signal?.removeEventListener('abort', giveUp);
     }
     return service;
+  }
+
+  #changed(): void {
+    this.#options.onChange?.();
   }
 
   async #start(): Promise<void> {
@@ -139,6 +153,8 @@ export class Service {
       version: packageVersion(),
       coprocessorOf: (name) => this.#chipSet.coprocessorOf(name),
       onLog: this.#options.onLog,
+      onConnection: () => this.#changed(),
+      onLost: (reason) => this.#options.onFatal?.(`MQTT: ${reason}`),
     });
     this.#mqtt = started;
     if (this.#closing !== null) await started.close();
@@ -181,6 +197,26 @@ export class Service {
     return `${this.#guests.summary}; ${chips.join(', ')}`;
   }
 
+  /** One short line for a service manager: chips, guests, co-processors, MQTT. */
+  get statusLine(): string {
+    const chips = this.#chipSet.chipStatus;
+    const away = chips.filter(({ available }) => !available).map(({ name }) => name);
+    const guests = this.#guests.status;
+    const parts = [
+      `${chips.length} ${chips.length === 1 ? 'chip' : 'chips'}${away.length === 0 ? '' : ` (away: ${away.join(', ')})`}`,
+      `${guests.filter(({ connected }) => connected).length} of ${guests.length} guests connected`,
+      ...this.#chipSet.coprocessorStatus.map(({ name, state }) => `co-processor ${name} ${state}`),
+    ];
+    if (this.#mqtt !== null) parts.push(`MQTT ${this.#mqtt.isConnected ? 'connected' : 'not connected'}`);
+    return parts.join('; ');
+  }
+
+  /** For a watchdog, see Progress. All parts are looked at each time. */
+  stuck(): string | null {
+    const found = [this.#guests.stuck(), this.#chipSet.stuck(), this.#mqtt?.stuck() ?? null];
+    return found.find((text) => text !== null) ?? null;
+  }
+
   /** The chips' lines, by chip name. */
   get chips(): ReadonlyMap<string, ChipLines> {
     return this.#chipSet.lines;
@@ -219,7 +255,14 @@ export class Service {
    * @throws ConfigError for a faulty file, ReloadError for changes that a running service cannot make; nothing was changed then
    */
   reload(): Promise<ReloadReport> {
-    const reloaded = this.#reloading.then(() => this.#reload());
+    const reloaded = this.#reloading.then(async () => {
+      this.#options.onReload?.(true);
+      try {
+        return await this.#reload();
+      } finally {
+        this.#options.onReload?.(false);
+      }
+    });
     // One after the other; the next one does not care how this one ended.
     this.#reloading = reloaded.catch(() => {});
     return reloaded;

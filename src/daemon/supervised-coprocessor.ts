@@ -106,6 +106,11 @@ export class SupervisedCoprocessor {
     };
   }
 
+  /** For the watchdog, see Progress. */
+  stuck(): string | null {
+    return this.#supervisor.stuck();
+  }
+
   /** @throws CoprocessorError when it does not come up; nothing is tried again then */
   start(): Promise<void> {
     return this.#supervisor.start();

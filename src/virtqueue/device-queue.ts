@@ -28,6 +28,13 @@ import {
 
 /** Longest indirect table that is walked: bounds the work that one request of a hostile guest can cause. */
 const MAX_INDIRECT_DESCRIPTORS = 1024;
+/**
+ * Longest chain that is taken: bounds its copy, of which there is one for each of up to 32,768 chains. No request or event
+ * needs more than two; a block of names in pieces of a page each has 4,096 lines with this.
+ */
+export const MAX_CHAIN_DESCRIPTORS = 128;
+/** Entries without a chain that are skipped in one go. */
+const MAX_SKIPPED = 256;
 
 /**
  * Keeps what the device has taken and not returned where it outlives the process. Called in this order, so that a process that
@@ -162,7 +169,7 @@ export class DeviceQueue {
   }
 
   /**
-   * The next chain, or null when the ring is empty (or broken). Bad heads are skipped and counted, at most a ring full of them
+   * The next chain, or null when the ring is empty (or broken). Bad heads are skipped and counted, a bounded number
    * at a time: a driver that goes on writing them meanwhile must not keep this side here ({@link hasWork} still holds then).
    */
   pop(): DescriptorChain | null {
@@ -172,7 +179,7 @@ export class DeviceQueue {
       if (chain.fault !== FAULT_NONE) (this.faults[chain.fault] as number)++;
       return chain;
     }
-    for (let left = this.size; left > 0; left--) {
+    for (let left = MAX_SKIPPED; left > 0; left--) {
       if (this.nextAvailable === this.#seenAvailable && !this.#look()) return null;
       // The acquiring load of the index in #look orders this plain load behind it.
       const head = this.#available[this.#availableBase + 2 + (this.nextAvailable & this.#mask)] as number;
@@ -238,9 +245,10 @@ export class DeviceQueue {
     let index = chain.head;
     let steps = 0;
     let insideIndirect = false;
-    for (;;) {
+    for (let left = MAX_CHAIN_DESCRIPTORS; ; left--) {
       // A chain with more descriptors than its table has goes in a circle.
       if (++steps > entries) return FAULT_LOOP;
+      if (left === 0) return FAULT_TOO_LONG;
       const at = base + index * (DESCRIPTOR_SIZE / 4);
       const low = table[at] as number;
       const high = table[at + 1] as number;
@@ -281,6 +289,7 @@ export class DeviceQueue {
     this.#used32[at + 1] = usedBytes;
     this.nextUsed = (this.nextUsed + 1) & 0xffff;
     chain.inFlight = false;
+    chain.trim();
     this.#tracker?.returned(chain.head);
   }
 
@@ -316,6 +325,13 @@ export class DeviceQueue {
       this.#look() ||
       this.broken !== null
     );
+  }
+
+  /** How many chains were handed out and not returned. Looks at all of them: not for the data path. */
+  get inFlight(): number {
+    let count = 0;
+    for (const chain of this.#chains) if (chain?.inFlight) count++;
+    return count;
   }
 
   /** Asks the driver not to kick. With EVENT_IDX the event index simply stays behind, so there is nothing to write. */

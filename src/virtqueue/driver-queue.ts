@@ -41,6 +41,8 @@ export class DriverQueue {
   badUsed = 0;
   /** Bytes written by the device into the chain that {@link popUsed} returned last, never more than it had room for. */
   usedBytes = 0;
+  /** The owner takes used chains only when it needs them: that some wait is no sign of a fault. */
+  isLazy = false;
   /** Descriptors not in use. */
   free: number;
   /** Chains offered and not yet popped. */
@@ -193,6 +195,11 @@ export class DriverQueue {
   /** Whether the device returned something that {@link popUsed} has not taken yet. */
   hasUsed(): boolean {
     return this.broken === null && Atomics.load(this.#used16, this.#usedBase / 2 + 1) !== this.#nextUsed;
+  }
+
+  /** Index of the used ring up to which {@link popUsed} has taken. */
+  get nextUsed(): number {
+    return this.#nextUsed;
   }
 
   /** Asks the device not to call. With EVENT_IDX the event index simply stays behind. */

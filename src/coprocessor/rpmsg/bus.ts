@@ -152,6 +152,7 @@ export class RpmsgBus implements RpmsgTransport, Pollable {
     this.#transmit = new TransmitBuffers(vdev, transmitQueue, bufferBytes);
     // Returned buffers are looked for when some are needed: being called for each would cost a wake-up a message.
     transmitQueue.disableCalls();
+    transmitQueue.isLazy = true;
     vdev.onCall(() => this.#poller.wake(this));
     vdev.onLost((reason) => this.#lose(reason));
     // No kick for these: the device is not started. driverOk() kicks.

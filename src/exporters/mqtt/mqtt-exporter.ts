@@ -29,6 +29,10 @@ export interface MqttExporterOptions {
   /** Of this service. */
   readonly version: string;
   readonly onLog: Log;
+  /** The worker thread ended by itself: nothing is published any more. */
+  readonly onLost?: (reason: string) => void;
+  /** The connection to the broker has come or gone. */
+  readonly onConnection?: () => void;
   /** State of the co-processor of a chip; null for a chip without one. */
   readonly coprocessorOf?: (chip: string) => CoprocessorState | null;
 }
@@ -213,6 +217,7 @@ export class MqttExporter implements LineConsumer {
       case 'connection':
         this.#isConnected = message.connected;
         this.#reason = message.connected ? undefined : message.reason;
+        this.#options.onConnection?.();
         return;
       case 'commands':
         if (this.#closing === null) this.#runner.run(message.commands);
@@ -230,6 +235,17 @@ export class MqttExporter implements LineConsumer {
     const lost = this.#counters.get('eventsTaken') - this.#counters.get('eventsSettled');
     this.#counters.add('eventsDropped', lost);
     this.#counters.add('eventsSettled', lost);
+    this.#options.onLost?.(this.#reason);
+  }
+
+  /** For the watchdog, see Progress. */
+  stuck(): string | null {
+    const stuck = this.#worker.stuck();
+    return stuck === null ? null : `MQTT: ${stuck}`;
+  }
+
+  get isConnected(): boolean {
+    return this.#isConnected;
   }
 
   /** Port of the embedded broker; null without one. */

@@ -55,6 +55,8 @@ export interface CommandAnswer {
 export type ToWorker =
   | null
   | { readonly kind: 'answers'; readonly answers: readonly CommandAnswer[] }
+  /** Answered with `pong`, to show that the worker's loop goes on. */
+  | { readonly kind: 'ping' }
   | { readonly kind: 'close' };
 
 /** From the worker. */
@@ -65,4 +67,5 @@ export type FromWorker =
   | { readonly kind: 'connection'; readonly connected: boolean; readonly reason: string }
   | { readonly kind: 'log'; readonly level: Parameters<Log>[0]; readonly message: string }
   | { readonly kind: 'commands'; readonly commands: readonly CommandRequest[] }
+  | { readonly kind: 'pong' }
   | { readonly kind: 'closed' };

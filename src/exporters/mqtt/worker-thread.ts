@@ -1,13 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { MqttError } from './mqtt-error.ts';
-import { RetryPause } from './retry-pause.ts';
 import type { FromWorker, Log, ToWorker, WorkerData } from './worker-messages.ts';
 
-/** Pauses before a worker that ended is started again. */
-const RESTART_MIN_MS = 500;
-const RESTART_MAX_MS = 60_000;
-/** A worker that ran so long was a good one. */
-const STABLE_MS = 60_000;
 /** A stop takes this long at most. */
 const CLOSE_MS = 2000;
 /** Far above what its bounded queues take: a worker that needs more is ended, not the service. */
@@ -16,7 +10,7 @@ const MAX_HEAP_MIB = 256;
 export interface WorkerThreadOptions {
   readonly data: WorkerData;
   readonly onMessage: (message: FromWorker) => void;
-  /** It ended by itself; it will be started again. */
+  /** It ended by itself, after it had run: a fault of ours. */
   readonly onLost: (reason: string) => void;
   readonly onLog: Log;
 }
@@ -29,19 +23,15 @@ function workerFile(): URL {
   return file;
 }
 
-/** The worker thread, started again with growing pauses when it ends by itself. */
+/** The worker thread. One that ends by itself is not started again: whoever owns this ends with it. */
 export class WorkerThread {
   readonly #options: WorkerThreadOptions;
-  readonly #pause = new RetryPause(RESTART_MIN_MS, RESTART_MAX_MS);
   #worker: Worker | null = null;
-  /** Port of the embedded broker, which a new worker has to have again. */
   #port: number | null = null;
-  #startedAtMs = 0;
-  #timer: NodeJS.Timeout | null = null;
-  /** The present one runs. */
+  /** It runs. */
   #isReady = false;
-  /** One has run. */
-  #hasStarted = false;
+  /** Looks since it was asked for a sign of life that it has not given; -1 = it has. */
+  #looks = -1;
   #isClosing = false;
   #onClosed: (() => void) | null = null;
 
@@ -63,28 +53,25 @@ export class WorkerThread {
 
   #launch(started: (error: MqttError | null) => void): void {
     const { data } = this.#options;
-    const options = this.#port === null ? data.options : { ...data.options, port: this.#port };
     const worker = new Worker(workerFile(), {
       name: 'rproc-gpio-mqtt',
-      workerData: { ...data, options },
+      workerData: data,
       // Flags of this process (a loader for TypeScript, say) are none of the worker's.
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
     });
     this.#worker = worker;
-    this.#isReady = false;
-    this.#startedAtMs = performance.now();
     let reason = 'it ended';
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'ready') {
         this.#port = message.port;
         this.#isReady = true;
-        this.#hasStarted = true;
         started(null);
       } else if (message.kind === 'failed') {
         reason = message.message;
         started(new MqttError('ERR_MQTT_LISTEN', message.message));
-      } else if (message.kind === 'closed') this.#onClosed?.();
+      } else if (message.kind === 'pong') this.#looks = -1;
+      else if (message.kind === 'closed') this.#onClosed?.();
       else this.#options.onMessage(message);
     });
     worker.on('error', (error: Error) => {
@@ -92,31 +79,27 @@ export class WorkerThread {
     });
     worker.on('exit', () => {
       started(new MqttError('ERR_MQTT_WORKER', `the worker thread of MQTT did not start: ${reason}`));
-      this.#ended(worker, reason);
+      this.#ended(reason);
     });
   }
 
-  #ended(worker: Worker, reason: string): void {
-    if (this.#worker !== worker) return;
+  #ended(reason: string): void {
+    const wasReady = this.#isReady;
     this.#worker = null;
     this.#isReady = false;
     this.#onClosed?.();
-    // The first start is waited for by our caller, who hears of its failure.
-    if (this.#isClosing || !this.#hasStarted) return;
-    if (performance.now() - this.#startedAtMs >= STABLE_MS) this.#pause.reset();
-    this.#restart(reason);
+    // The start is waited for by our caller, who hears of its failure.
+    if (this.#isClosing || !wasReady) return;
+    this.#options.onLog('error', `the worker thread ended: ${reason}`);
+    this.#options.onLost(reason);
   }
 
-  #restart(reason: string): void {
-    const pauseMs = this.#pause.next();
-    this.#options.onLost(reason);
-    const seconds = (pauseMs / 1000).toFixed(1);
-    this.#options.onLog('error', `the worker thread ended: ${reason}; it is started again in ${seconds} s`);
-    this.#timer = setTimeout(() => {
-      this.#launch(() => {
-        // Whether it runs or ends again is seen by its messages and its exit.
-      });
-    }, pauseMs);
+  /** For the watchdog, see Progress: whether the worker answers. It may be busy for a look. */
+  stuck(): string | null {
+    if (!this.#isReady || this.#isClosing) return null;
+    this.#looks++;
+    if (this.#looks === 0) this.post({ kind: 'ping' });
+    return this.#looks > 1 ? 'the worker thread does not answer' : null;
   }
 
   /** To a worker that does not run yet, too: it has to hear of a wake-up that was meant for it. */
@@ -128,7 +111,6 @@ export class WorkerThread {
   async close(): Promise<void> {
     if (this.#isClosing) return;
     this.#isClosing = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
     const worker = this.#worker;
     if (worker === null) return;
     await new Promise<void>((resolve) => {

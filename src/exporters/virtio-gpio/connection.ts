@@ -136,6 +136,13 @@ export class VhostUserConnection {
     return this.#features;
   }
 
+  /** For the watchdog: what of this guest's rings does not go on; null when all do. See Progress. */
+  stuck(): string | null {
+    // All of them are looked at: each look is compared with the one before.
+    const found = this.#vrings.map((vring) => vring.stuck());
+    return found.find((text) => text !== null) ?? null;
+  }
+
   /** Reads what is there at once, for instance to learn that the peer has gone. */
   read(): void {
     this.#checkMemory();

@@ -160,6 +160,10 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
     return queueIndex === REQUEST_QUEUE;
   }
 
+  isAnswered(queueIndex: number): boolean {
+    return queueIndex === REQUEST_QUEUE;
+  }
+
   tracker(queueIndex: number, size: number): InflightRegion | null {
     return queueIndex === EVENT_QUEUE ? this.#resume.eventRegion(size) : null;
   }

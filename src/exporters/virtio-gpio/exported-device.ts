@@ -71,6 +71,10 @@ export interface ExportedDevice {
   returnsInOrder?(queueIndex: number): boolean;
   /** The device's own tracking of a ring of which the front-end keeps none; null = none either. */
   tracker?(queueIndex: number, size: number): InflightRegion | null;
+  /** Whether what lies in a ring would be taken now. Default: yes. */
+  wants?(queueIndex: number): boolean;
+  /** Whether each chain of a ring is returned within a bounded time, whatever the guest does. Default: no. */
+  isAnswered?(queueIndex: number): boolean;
   /** Changes rights and debounce periods of the same lines, in place. */
   configure(lines: readonly SelectedLine[]): void;
   /** Gives all lines back; idempotent. */

@@ -145,7 +145,7 @@ export class MetuxDevice extends RingDevice {
     return this.queues[FROM_DEVICE_QUEUE] !== null && this.#open.length < MAX_OPEN;
   }
 
-  protected override wants(index: number): boolean {
+  override wants(index: number): boolean {
     return index !== TO_DEVICE_QUEUE || this.#listens;
   }
 

@@ -169,7 +169,7 @@ export abstract class RingDevice implements ExportedDevice, LineConsumer, Pollab
   }
 
   /** Whether what lies in a ring would be taken now. */
-  protected wants(_index: number): boolean {
+  wants(_index: number): boolean {
     return true;
   }
 

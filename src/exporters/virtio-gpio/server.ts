@@ -98,6 +98,11 @@ export class VhostUserServer {
     return this.#connection?.features ?? 0n;
   }
 
+  /** For the watchdog, see Progress. */
+  stuck(): string | null {
+    return this.#connection?.stuck() ?? null;
+  }
+
   /**
    * Listens at a path (mode 0600).
    * @throws NativeError when the socket cannot be made there

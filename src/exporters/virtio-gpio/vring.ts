@@ -1,7 +1,15 @@
 import { closeSync } from 'node:fs';
-import { openPoll, POLL_READABLE, type PollHandle, setNonBlocking, signalDescriptor } from '../../native.ts';
+import {
+  drainDescriptor,
+  openPoll,
+  POLL_READABLE,
+  type PollHandle,
+  setNonBlocking,
+  signalDescriptor,
+} from '../../native.ts';
 import { DeviceQueue } from '../../virtqueue/device-queue.ts';
 import { NeedlessRings, PAUSE_MS } from '../../virtqueue/needless-rings.ts';
+import { AnswerProgress, RingProgress } from '../../virtqueue/ring-progress.ts';
 import { isQueueSize } from '../../wire/vring.ts';
 import { SocketCounters } from './counters.ts';
 import type { ExportedDevice } from './exported-device.ts';
@@ -10,6 +18,9 @@ import type { InflightRegion } from './inflight.ts';
 
 /** A front-end that gives no kick descriptor wants the ring to be looked at from time to time. */
 const KICKLESS_INTERVAL_MS = 1;
+
+/** Chips answer within half a second, or fail (failure rule): by then several requests of one line have been answered, in turn. */
+const ANSWER_LIMIT_MS = 5000;
 
 /** The front-end's numbers for a vring make no sense. */
 export class VringError extends Error {
@@ -45,6 +56,12 @@ export class Vring {
   #callFd = -1;
   #errFd = -1;
   #kick: PollHandle | null = null;
+  /** How often the event loop told of a kick. */
+  #kicks = 0;
+  /** {@link #kicks} when a kick was found that the event loop had not told of; -1 = none. */
+  #kicksAtUntold = -1;
+  readonly #progress = new RingProgress();
+  readonly #answers = new AnswerProgress(ANSWER_LIMIT_MS);
   readonly #needless = new NeedlessRings();
   readonly #counters: SocketCounters;
   /** Where the ring stood at the last kick. */
@@ -171,7 +188,29 @@ export class Vring {
   }
 
   #kicked(): void {
+    this.#kicks++;
     if (this.#queue !== null) this.#device.kicked();
+  }
+
+  /** For the watchdog: what of this ring does not go on though it should; null when all does. See Progress. */
+  stuck(): string | null {
+    const queue = this.#queue;
+    const isWanted = this.#device.wants?.(this.index) !== false;
+    const hasWork = queue !== null && isWanted && queue.hasWork();
+    const state =
+      queue === null || !isWanted ? null : { ring: queue, position: queue.nextAvailable, hasWork };
+    const found = this.#progress.look(state);
+    const isUntold = hasWork && this.#kickFd >= 0 && drainDescriptor(this.#kickFd) > 0;
+    const wasUntold = isUntold && this.#kicksAtUntold === this.#kicks;
+    this.#kicksAtUntold = isUntold ? this.#kicks : -1;
+    const owes = queue !== null && this.#device.isAnswered?.(this.index) === true && queue.inFlight > 0;
+    const silentMs = this.#answers.look(owes ? queue : null, queue?.nextUsed ?? 0);
+    if (hasWork) this.#device.kicked();
+    const where = `${this.#device.name}: queue ${this.index}`;
+    if (found === 'stuck') return `${where}: what the guest offered is not taken`;
+    if (wasUntold) return `${where}: kicks are not noticed`;
+    if (silentMs > 0) return `${where}: no request was answered for ${Math.round(silentMs)} ms`;
+    return null;
   }
 
   /** GET_VRING_BASE: stops the ring and tells where it stood. It does not reset anything. */

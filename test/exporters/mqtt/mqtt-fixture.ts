@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { Aedes } from 'aedes';
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
-import { MqttExporter } from '../../../src/exporters/mqtt/mqtt-exporter.ts';
+import { MqttExporter, type MqttExporterOptions } from '../../../src/exporters/mqtt/mqtt-exporter.ts';
 import type { MqttOptions } from '../../../src/exporters/mqtt/mqtt-options.ts';
 import type { Chip } from '../../../src/gpio/chip.ts';
 import { ChipLines } from '../../../src/gpio/chip-lines.ts';
@@ -67,7 +67,11 @@ export interface Running {
 }
 
 /** An exporter on the lines of a chip. */
-export async function startExporter(options: MqttOptions, chip: Chip): Promise<Running> {
+export async function startExporter(
+  options: MqttOptions,
+  chip: Chip,
+  more: Partial<MqttExporterOptions> = {},
+): Promise<Running> {
   const lines = new ChipLines(chip);
   await new Promise<void>((resolve) => lines.learnDirections(() => resolve()));
   const log: string[] = [];
@@ -77,6 +81,7 @@ export async function startExporter(options: MqttOptions, chip: Chip): Promise<R
     chips: [lines],
     version: '0.1.0',
     onLog: (level, message) => log.push(`${level}: ${message}`),
+    ...more,
   });
   return { exporter, chip: lines, log };
 }

@@ -31,6 +31,7 @@ async function run(): Promise<void> {
   port.on('message', (message: ToWorker) => {
     if (message === null) worker.wake();
     else if (message.kind === 'answers') worker.answers(message.answers);
+    else if (message.kind === 'ping') post({ kind: 'pong' });
     else void close(worker, broker);
   });
   post({ kind: 'ready', port: broker?.port ?? null });
