@@ -1,6 +1,7 @@
 /** Turns measurements of the way through the co-processor into figures. */
-import { type Figure, figure, type Target } from './figures.ts';
+import { type Figure, figure, type Target, unmeasured } from './figures.ts';
 import type { FirmwarePlace, HubRounds } from './hub-latency.ts';
+import type { StreamResult } from './hub-stream.ts';
 import type { Sample } from './rounds.ts';
 import { median, medianOfRatios } from './statistics.ts';
 
@@ -25,6 +26,46 @@ export function hubLatencyFigures(places: Readonly<Record<FirmwarePlace, HubRoun
     ...placeFigures(places.service, BESIDE_SERVICE, false),
     figure('hubWrongAnswers', 'count', sum(all.map(({ result }) => result.errors)), none),
     figure('hubEventFaults', 'count', sum(unheardOf), none),
+  ];
+}
+
+const STREAM_TARGET: Target = { relation: '>=', value: 200_000 };
+
+export function streamFigures(stream: StreamResult): Figure[] {
+  const perMillion = (seconds: number): number => (seconds / stream.changes) * 1e6;
+  const cpu = stream.cpuSeconds;
+  return [
+    figure('streamRate', 'changes/s', Math.round(stream.edges / stream.seconds), STREAM_TARGET),
+    // A service that has to wait for a processor while others use it loses some: only many are more than noise.
+    { ...figure('streamGaps', 'count', stream.gaps, none), failed: !(stream.gaps <= stream.changes / 2) },
+    figure(
+      'streamFaults',
+      'count',
+      // What is missing must be known to both sides.
+      Math.abs(stream.changes - stream.edges - stream.gaps) +
+        Math.abs(stream.firmwareDropped - stream.gaps) +
+        stream.malformed +
+        stream.guest.errors,
+      none,
+    ),
+    figure('streamWrongLevels', 'count', stream.wrongLevels.length, none),
+    figure('streamServiceCpu', 's/million', perMillion(cpu.service)),
+    figure('streamFirmwareCpu', 's/million', perMillion(cpu.firmware)),
+    figure('streamBrokerCpu', 's/million', perMillion(cpu.broker)),
+    figure('streamGuestCpu', 's/million', perMillion(stream.guest.cpuSeconds)),
+    figure('streamGuestRate', 'events/s', Math.round(stream.guest.events / stream.seconds)),
+    figure('streamMqttRate', 'messages/s', Math.round(stream.mqttPublished / stream.seconds)),
+    figure('streamMqttDropped', 'count', stream.mqttDropped),
+  ];
+}
+
+/** Without a broker. @param fails whether the run fails for it */
+export function unmeasuredStreamFigures(fails: boolean): Figure[] {
+  return [
+    unmeasured('streamRate', 'changes/s', STREAM_TARGET, fails),
+    unmeasured('streamGaps', 'count', none, fails),
+    unmeasured('streamFaults', 'count', none, fails),
+    unmeasured('streamWrongLevels', 'count', none, fails),
   ];
 }
 

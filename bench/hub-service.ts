@@ -62,8 +62,9 @@ export async function startHubMqttService(
   brokerPort: number,
   gateway: string,
   eventQos: 0 | 1,
+  further: Omit<HubOptions, 'mqtt'> = {},
 ): Promise<HubMqttService> {
-  const service = await startHubService({ mqtt: { brokerPort, gateway, eventQos } });
+  const service = await startHubService({ ...further, mqtt: { brokerPort, gateway, eventQos } });
   return { ...service, eventQos, topicPrefix: `${BASE_TOPIC}/${gateway}/hub` };
 }
 

@@ -30,6 +30,8 @@ export interface Effort {
   readonly hubRounds: number;
   /** Requests, or level changes, a run of a guest of the co-processor's lines. */
   readonly hubRequests: number;
+  /** How long the firmware changes levels as fast as it goes. */
+  readonly streamSeconds: number;
   /** Level changes a run with a pause before each. */
   readonly hubPausedChanges: number;
 }
@@ -50,6 +52,7 @@ export const FULL: Effort = {
   hubRounds: 7,
   hubRequests: 10_000,
   hubPausedChanges: 1_000,
+  streamSeconds: 10,
 };
 
 export const QUICK: Effort = {
@@ -68,6 +71,7 @@ export const QUICK: Effort = {
   hubRounds: 3,
   hubRequests: 2_000,
   hubPausedChanges: 300,
+  streamSeconds: 3,
 };
 
 /** Where the parts run: `apart` pins the two sides to different processors, `free` leaves it to the scheduler. */

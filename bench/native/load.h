@@ -24,6 +24,7 @@ uint64_t load_set(struct front_end *front_end, const struct load_options *option
 uint64_t load_get(struct front_end *front_end, const struct load_options *options);
 uint64_t load_interrupts(struct front_end *front_end, const struct load_options *options);
 uint64_t load_changes(struct front_end *front_end, const struct load_options *options);
+uint64_t load_watch(struct front_end *front_end, const struct load_options *options);
 uint64_t load_idle(struct front_end *front_end, const struct load_options *options);
 
 #endif

@@ -13,7 +13,8 @@ static const struct {
   uint64_t (*run)(struct front_end *, const struct load_options *);
 } MODES[] = {
     {"set", load_set},         {"get", load_get},   {"interrupt", load_interrupts},
-    {"change", load_changes}, {"idle", load_idle}};
+    {"change", load_changes}, {"watch", load_watch},
+    {"idle", load_idle}};
 
 int main(int argc, char **argv) {
   struct load_options load = {
@@ -56,9 +57,9 @@ int main(int argc, char **argv) {
     front_end_open(&front_end, &connection);
     uint64_t errors = MODES[i].run(&front_end, &load);
     fflush(stdout);
-    /* An idle guest has eventq buffers out, so no ring of its can be taken down in order: it just goes. */
-    if (MODES[i].run != load_idle) front_end_close(&front_end);
+    /* Guests that just sit there have eventq buffers out, so no ring of theirs can be taken down in order: they just go. */
+    if (MODES[i].run != load_idle && MODES[i].run != load_watch) front_end_close(&front_end);
     return errors ? 3 : 0;
   }
-  fail("--mode=%s: must be set, get, interrupt, change or idle", mode);
+  fail("--mode=%s: must be set, get, interrupt, change, watch or idle", mode);
 }

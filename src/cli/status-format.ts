@@ -62,11 +62,13 @@ function formatChips(chips: readonly ChipStatus[]): string[] {
     String(edges),
   ]);
   return table(['CHIP', 'LINES', 'STATE', 'EDGES'], rows, [1, 3], (index) => {
-    const { label, coprocessor, ambiguousEvents } = chips[index] as ChipStatus;
+    const { label, coprocessor, ambiguousEvents, counters = {} } = chips[index] as ChipStatus;
+    const counted = Object.entries(counters).filter(([, count]) => count > 0);
     return [
       ...wrap(`label: ${visible(label)}`),
       ...(coprocessor === null ? [] : wrap(`co-processor: ${coprocessor}`)),
       ...(ambiguousEvents === 0 ? [] : wrap(`ambiguous events: ${ambiguousEvents}`)),
+      ...counted.flatMap(([name, count]) => wrap(`${visible(name)}: ${count}`)),
     ];
   });
 }

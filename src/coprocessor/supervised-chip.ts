@@ -49,6 +49,10 @@ export class SupervisedChip implements Chip {
     return this.#inner?.available ?? false;
   }
 
+  get counters(): Readonly<Record<string, number>> {
+    return this.#inner?.counters ?? {};
+  }
+
   /** What is behind it now; null while nothing is. */
   get inner(): CoprocessorChip | null {
     return this.#inner;

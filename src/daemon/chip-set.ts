@@ -80,6 +80,7 @@ export class ChipSet {
       coprocessor: config.type === 'coprocessor' ? config.coprocessor : null,
       edges: lines.edges,
       ambiguousEvents: lines.ambiguousEvents,
+      counters: { ...lines.chip.counters },
     }));
   }
 

@@ -92,7 +92,10 @@ const STATUS = {
   configFile: orNull(text),
   coprocessors: list(checkCoprocessor, 'co-processors'),
   chips: list(
-    fields({ ...CHIP, coprocessor: orNull(text), edges: anyCount, ambiguousEvents: anyCount }),
+    fields(
+      { ...CHIP, coprocessor: orNull(text), edges: anyCount, ambiguousEvents: anyCount },
+      { counters: record(anyCount) },
+    ),
     'chips',
   ),
   exports: list(checkExport, 'exports'),

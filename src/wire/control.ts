@@ -134,6 +134,8 @@ export interface ChipStatus extends ChipInfo {
   readonly edges: number;
   /** Events that could not be told from one accounted for already. */
   readonly ambiguousEvents: number;
+  /** What the chip counts of the co-processor's faults and losses since that was started last; services before 0.2 do not tell. */
+  readonly counters?: Readonly<Record<string, number>>;
 }
 
 export interface ExportStatus {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { HubRounds } from '../../bench/hub-latency.ts';
-import { hubLatencyFigures } from '../../bench/hub-report.ts';
+import { hubLatencyFigures, streamFigures } from '../../bench/hub-report.ts';
 
 const floor = { medianNs: 20_000, p99Ns: 50_000, roundTripsPerSecond: 50_000 };
 
@@ -40,5 +40,48 @@ describe('hubLatencyFigures', () => {
     const faults = figures.filter((each) => each.failed).map(({ name, value }) => [name, value]);
     expect(faults).toContainEqual(['hubWrongAnswers', 5]);
     expect(faults).toContainEqual(['hubEventFaults', 3]);
+  });
+});
+
+describe('streamFigures', () => {
+  const stream = {
+    changes: 1_000_000,
+    seconds: 4,
+    edges: 1_000_000,
+    gaps: 0,
+    malformed: 0,
+    firmwareDropped: 0,
+    guest: { events: 8000, errors: 0, cpuSeconds: 0.1, levels: [1, 0] },
+    mqttPublished: 900_000,
+    mqttDropped: 100_000,
+    cpuSeconds: { service: 2, firmware: 0.2, broker: 3 },
+    wrongLevels: [],
+  };
+  const judged = (changed: Partial<typeof stream>) =>
+    streamFigures({ ...stream, ...changed })
+      .filter((each) => each.met === false)
+      .map(({ name, value, failed }) => ({ name, value, failed }));
+
+  it('has nothing to say against a stream of which all came through', () => {
+    expect(judged({})).toEqual([]);
+    expect(streamFigures(stream).find(({ name }) => name === 'streamServiceCpu')?.value).toBe(2);
+  });
+
+  it('misses the target with a gap that both sides know of, and fails when there are too many', () => {
+    expect(judged({ edges: 999_990, gaps: 10, firmwareDropped: 10 })).toEqual([
+      { name: 'streamGaps', value: 10, failed: false },
+    ]);
+    const many = judged({ edges: 390_000, gaps: 610_000, firmwareDropped: 610_000 });
+    expect(many.map(({ name, failed }) => [name, failed])).toEqual([
+      ['streamRate', true],
+      ['streamGaps', true],
+    ]);
+  });
+
+  it('fails for a change that is missing and that nobody counted, and for a wrong level', () => {
+    expect(judged({ edges: 999_999 })).toEqual([{ name: 'streamFaults', value: 1, failed: true }]);
+    expect(judged({ wrongLevels: ['mqtt IMU_INT'] as never[] })).toEqual([
+      { name: 'streamWrongLevels', value: 1, failed: true },
+    ]);
   });
 });

@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EVENT_LINES, type HubService, startHubService } from '../../bench/hub-service.ts';
-import { buildPrograms, type ChangeResult, type LoadResult, runProgram } from '../../bench/programs.ts';
+import { Pins } from '../../bench/pins.ts';
+import {
+  buildPrograms,
+  type ChangeResult,
+  type LoadResult,
+  launchProgram,
+  runProgram,
+} from '../../bench/programs.ts';
 
 let service: HubService;
 
@@ -37,6 +44,33 @@ describe('loadgen and the service with its firmware', () => {
     await expect(
       runProgram('loadgen', [...options, '--pins-line=NOWHERE', '--line=1'], null),
     ).rejects.toThrow('error: no line NOWHERE');
+  });
+
+  it('watches inputs until it is told to end, and reads their levels then', async () => {
+    const pins = await Pins.connect(service.pinsPath);
+    const options = ['--mode=watch', `--socket-path=${service.eventSocketPath}`, '--lines=3'];
+    const guest = launchProgram<{ events: number; errors: number; levels: number[] }>(
+      'loadgen',
+      options,
+      null,
+    );
+    try {
+      await guest.ready;
+      expect(await pins.ask(`burst ${EVENT_LINES[0]} 2001 100 20`)).toBe('ok');
+      expect(await pins.ask(`burst ${EVENT_LINES[2]} 2002 100 20`)).toBe('ok');
+      expect(await pins.ask(`burst ${EVENT_LINES[2]} 1 100 0`)).toMatch(/^error: .*AT_ONCE of 1 to 1024/);
+      const levels = await Promise.all(EVENT_LINES.slice(0, 3).map((line) => pins.ask(`get ${line}`)));
+      expect(levels[0]).toBe('1');
+      guest.end();
+      const result = await guest.result;
+      expect(result).toMatchObject({ errors: 0, levels: levels.map(Number) });
+      // Bursts are merged by the latch, but each ends in an event.
+      expect(result.events).toBeGreaterThan(1);
+      expect(result.events).toBeLessThanOrEqual(4003);
+    } finally {
+      guest.end();
+      pins.close();
+    }
   });
 
   it('reads a subscribed input', async () => {

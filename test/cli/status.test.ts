@@ -36,6 +36,7 @@ const STATUS: ServiceStatus = {
       coprocessor: 'spare',
       edges: 7,
       ambiguousEvents: 2,
+      counters: { timeouts: 0, droppedEvents: 17 },
     },
   ],
   exports: [
@@ -114,6 +115,7 @@ plain      4  unavailable      7
   label: virtio-gpio on spare
   co-processor: spare
   ambiguous events: 2
+  droppedEvents: 17
 
 GUEST  LINES  FRONT-END  SOCKET
 vm1       16  connected  /run/rproc-gpio/vm1.sock

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define REQUEST_NUM 64u
-#define EVENT_NUM 256u
 #define METUX_NUM 64u
 /* Of 512 bytes each, two times: 32 KiB of buffers. */
 #define RPMSG_NUM 32u
@@ -14,6 +13,7 @@ const struct dialect_options DIALECT_DEFAULT = {
     .kind = DIALECT_VIRTIO_GPIO,
     .name = "virtio-gpio",
     .reply_bits = METUX_GPIO_REPLY,
+    .event_num = DIALECT_EVENT_NUM,
 };
 
 bool dialect_select(struct dialect_options *options, const char *name) {
@@ -43,6 +43,9 @@ bool dialect_select(struct dialect_options *options, const char *name) {
 const char *dialect_conflict(const struct dialect_options *options, uint16_t line_count) {
     if (options->plain && options->kind != DIALECT_VIRTIO_GPIO) {
         return "--plain goes with --dialect=virtio-gpio only: no other has the event stream";
+    }
+    if (options->event_num != DIALECT_EVENT_NUM && options->kind != DIALECT_VIRTIO_GPIO) {
+        return "--event-num goes with --dialect=virtio-gpio only";
     }
     if (options->reply_bits != METUX_GPIO_REPLY && options->kind != DIALECT_METUX) {
         return "--reply-mask goes with --dialect=metux only";
@@ -136,7 +139,7 @@ void dialect_describe(const struct dialect_options *options, const struct host_d
             vdev->features &= ~(1u << VIRTIO_GPIO_F_EVENT_STREAM_BIT);
         }
         vdev->num[0] = REQUEST_NUM;
-        vdev->num[1] = EVENT_NUM;
+        vdev->num[1] = options->event_num;
         break;
     }
     case DIALECT_RPMSG:

@@ -16,7 +16,10 @@ struct dialect_options {
     uint8_t rpmsg_options;
     uint16_t reply_bits; /* DIALECT_METUX */
     bool plain;          /* DIALECT_VIRTIO_GPIO: no event stream */
+    uint16_t event_num;  /* DIALECT_VIRTIO_GPIO: size of the eventq, a power of two */
 };
+
+#define DIALECT_EVENT_NUM 256u
 
 /* virtio-gpio, as it is without options. */
 extern const struct dialect_options DIALECT_DEFAULT;

@@ -15,12 +15,11 @@
 #define VRINGS_OFFSET 0x1000u
 #define BUFFERS_OFFSET 0x4000u
 #define MAX_NUM0 64u
-#define MAX_NUM1 256u
 #define VRING_ALIGN 64u
 #define VRING1_OFFSET (VRINGS_OFFSET + 0x800u)
 _Static_assert(sizeof(struct hub_resource_table) + HUB_MEMORY_CONFIG_BYTES <= TRACE_OFFSET, "the table fits");
 _Static_assert(VRING_BYTES(MAX_NUM0, VRING_ALIGN) <= 0x800u, "vring 0 fits");
-_Static_assert(VRING1_OFFSET + VRING_BYTES(MAX_NUM1, VRING_ALIGN) <= BUFFERS_OFFSET, "vring 1 fits");
+_Static_assert(VRING1_OFFSET + VRING_BYTES(HUB_MEMORY_FIXED_NUM1, VRING_ALIGN) <= BUFFERS_OFFSET, "vring 1 fits");
 
 bool hub_memory_map(struct hub_memory *memory, int fd, uint32_t device_address) {
     struct stat status;

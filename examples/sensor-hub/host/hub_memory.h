@@ -20,6 +20,8 @@ struct hub_memory {
 
 /* Maps all of the descriptor; on failure prints why and returns false. */
 bool hub_memory_map(struct hub_memory *memory, int fd, uint32_t device_address);
+/* The largest vring 1 for which there is room with --vrings=fixed. */
+#define HUB_MEMORY_FIXED_NUM1 256u
 /* Room for the vdev's config space behind the table. */
 #define HUB_MEMORY_CONFIG_BYTES (0x400u - sizeof(struct hub_resource_table))
 

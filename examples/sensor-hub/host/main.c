@@ -89,6 +89,8 @@ static bool parse_option(struct options *options, const char *argument) {
         set_rpmsg_option(options, RPMSG_GPIO_LOSES_MASKED_EDGES, second);
     } else if (IS("--reply-mask") && parse_choice(value, "0x8000", "0xf000", &second)) {
         options->dialect.reply_bits = second ? METUX_GPIO_REPLY_2020 : METUX_GPIO_REPLY;
+    } else if (IS("--event-num") && number_of(value, 32768, &number) && number >= 2 && (number & (number - 1)) == 0) {
+        options->dialect.event_num = (uint16_t)number;
     } else if (IS("--pins") && value[0] != '\0') {
         options->pins = value;
     } else if (IS("--vrings") && (strcmp(value, "fixed") == 0 || strcmp(value, "any") == 0)) {
@@ -126,12 +128,17 @@ static bool parse_options(struct options *options, int argc, char **argv) {
                         "  [--device-address=0x20000000] [--vrings=fixed|any] [--lines=16]\n"
                         "  [--dialect=virtio-gpio|srtm|rpmsg-io|rpmsg-gpio|rpmsg-gpio-kind0|metux] [--plain]\n"
                         "  [--get-direction=yes|no] [--directions=0-1|1-2] [--masked-edges=latched|lost]\n"
-                        "  [--reply-mask=0x8000|0xf000]\n");
+                        "  [--reply-mask=0x8000|0xf000] [--event-num=256]\n");
         return false;
     }
     const char *conflict = dialect_conflict(&options->dialect, options->lines);
     if (conflict != NULL) {
         fprintf(stderr, "sensor-hub: --dialect=%s --lines=%u: %s\n", options->dialect.name, options->lines, conflict);
+        return false;
+    }
+    if (options->fixed_vrings && options->dialect.event_num > HUB_MEMORY_FIXED_NUM1) {
+        fprintf(stderr, "sensor-hub: --event-num=%u: at fixed addresses there is room for %u; give --vrings=any too\n",
+                options->dialect.event_num, HUB_MEMORY_FIXED_NUM1);
         return false;
     }
     if (options->device_address % 64 != 0) {

@@ -18,7 +18,7 @@
 #define OUTPUT_LIMIT_BYTES (16u << 20)
 /* Steps of a burst without a period between two looks at the rings. */
 #define BURST_STEPS 1024u
-#define MAX_WORDS 4
+#define MAX_WORDS 5
 
 uint64_t host_clock_ns(void) {
     struct timespec now;
@@ -178,13 +178,17 @@ static void command_stamp(struct pins_server *server, struct pins_client *client
     put(client, "%" PRIu64 "\n", now_ns);
 }
 
-static void command_burst(struct pins_client *client, uint16_t line, const char *count, const char *period) {
+static void command_burst(struct pins_client *client, uint16_t line, char *const *word, int words) {
     char *count_end;
     char *period_end = "";
-    const unsigned long steps = strtoul(count, &count_end, 10);
-    const unsigned long period_us = period == NULL ? 0 : strtoul(period, &period_end, 10);
-    if (*count_end != '\0' || *period_end != '\0' || steps > UINT32_MAX || period_us > 60000000ul) {
-        put(client, "error: want burst NAME COUNT [PERIOD_US], a period of at most 60000000\n");
+    char *at_once_end = "";
+    const unsigned long steps = strtoul(word[2], &count_end, 10);
+    const unsigned long period_us = words < 4 ? 0 : strtoul(word[3], &period_end, 10);
+    const unsigned long at_once = words < 5 ? 1 : strtoul(word[4], &at_once_end, 10);
+    if (*count_end != '\0' || *period_end != '\0' || *at_once_end != '\0' || steps > UINT32_MAX ||
+        period_us > 60000000ul || at_once < 1 || at_once > BURST_STEPS) {
+        put(client, "error: want burst NAME COUNT [PERIOD_US [AT_ONCE]], a period of at most 60000000, "
+                    "AT_ONCE of 1 to %u\n", BURST_STEPS);
         return;
     }
     if (steps == 0) {
@@ -194,6 +198,8 @@ static void command_burst(struct pins_client *client, uint16_t line, const char 
     client->burst_line = line;
     client->burst_left = (uint32_t)steps;
     client->burst_period_ns = period_us * UINT64_C(1000);
+    client->burst_at_once = (uint32_t)at_once;
+    client->burst_to_step = (uint32_t)at_once;
     client->burst_next_ns = period_us == 0 ? 0 : host_clock_ns();
 }
 
@@ -275,7 +281,7 @@ static void line_command(struct pins_server *server, struct pins_client *client,
     } else if (strcmp(word[0], "stamp") == 0) {
         command_stamp(server, client, line, word[2]);
     } else {
-        command_burst(client, line, word[2], words == 4 ? word[3] : NULL);
+        command_burst(client, line, word, words);
     }
 }
 
@@ -290,7 +296,7 @@ static void command(struct pins_server *server, struct pins_client *client, char
     }
     const char *name = words > 0 ? word[0] : "";
     if ((words == 3 && (strcmp(name, "set") == 0 || strcmp(name, "stamp") == 0)) || (words == 2 && strcmp(name, "get") == 0) ||
-        ((words == 3 || words == 4) && strcmp(name, "burst") == 0)) {
+        (words >= 3 && words <= 5 && strcmp(name, "burst") == 0)) {
         line_command(server, client, word, words);
     } else if (words == 2 && strcmp(name, "watch") == 0) {
         command_watch(server, client, word[1]);
@@ -306,7 +312,7 @@ static void command(struct pins_server *server, struct pins_client *client, char
         abort();
     } else {
         put(client, "error: want set NAME 0|1, stamp NAME 0|1, get NAME, watch NAME|*, list, "
-                    "burst NAME COUNT [PERIOD_US], stats, hang, resume, reset or crash\n");
+                    "burst NAME COUNT [PERIOD_US [AT_ONCE]], stats, hang, resume, reset or crash\n");
     }
 }
 
@@ -413,8 +419,11 @@ static void run_burst(struct pins_server *server, struct pins_client *client) {
         lines_drive(server->lines, client->burst_line, !server->lines->line[client->burst_line].external);
         /* Each edge is an interrupt of its own on hardware, so each is a batch here. */
         hub_flush_events(server->lines->device);
-        client->burst_next_ns += client->burst_period_ns;
         client->burst_left--;
+        if (--client->burst_to_step == 0) {
+            client->burst_to_step = client->burst_at_once;
+            client->burst_next_ns += client->burst_period_ns;
+        }
     }
     if (client->fd >= 0 && client->burst_left == 0) {
         put(client, "ok\n");

@@ -23,6 +23,8 @@ struct pins_client {
     /* A burst that is going on; the client's further commands wait until it has ended. */
     uint16_t burst_line;
     uint32_t burst_left;
+    uint32_t burst_at_once; /* steps a period */
+    uint32_t burst_to_step; /* of them, those still to be made in this one */
     uint64_t burst_period_ns;
     uint64_t burst_next_ns;
 };

@@ -6,7 +6,10 @@ import * as stream from '../../wire/event-stream.ts';
 import { EVENT_REQUEST_SIZE, EVENT_RESPONSE_SIZE, EVENT_VALID } from '../../wire/virtio-gpio.ts';
 import type { BoundVdev } from '../vdev.ts';
 
-const MAX_RECORDS = 256;
+/** Records are as many as the eventq has descriptors, but no more than these: at 200,000 changes a second 20 ms. */
+const MAX_RECORDS = 4096;
+/** Fewer than these are not worth making do with, when memory is short. */
+const MIN_RECORDS = 256;
 /** No record lies in the ring for longer: one that seems to comes from a clock that was set back, or runs slower than ours. */
 const MAX_DELAY_NS = 10e9;
 /** A plain event's slot: le16 gpio at 0, u8 status at 2. */
@@ -58,7 +61,8 @@ export class StreamedEvents implements EventSource {
   constructor(vdev: BoundVdev, queue: DriverQueue, lineCount: number) {
     this.#queue = queue;
     this.#lineCount = lineCount;
-    const count = Math.min(queue.size, MAX_RECORDS);
+    let count = Math.min(queue.size, MAX_RECORDS);
+    while (count > MIN_RECORDS && count * stream.SIZE > vdev.buffers.freeBytes / 2) count /= 2;
     this.#address = vdev.buffers.allocate(count * stream.SIZE, stream.SIZE, 'event records');
     this.#window = vdev.memory.require('event records', this.#address, count * stream.SIZE, 8);
     this.#base = vdev.memory.offset;

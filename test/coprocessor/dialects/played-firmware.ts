@@ -23,6 +23,8 @@ export interface PlayedOptions {
   readonly features?: number;
   readonly queueSizes?: readonly number[];
   readonly requestTimeoutMs?: number;
+  /** Memory for buffers. */
+  readonly bufferBytes?: number;
   /** Config space as the firmware has it; default: what fits. */
   readonly config?: Uint8Array;
   /** Names block that GET_LINE_NAMES answers; null = no answer. */
@@ -69,7 +71,7 @@ export class PlayedFirmware implements BoundVdev {
   readonly #onLost: ((reason: string) => void)[] = [];
 
   constructor(options: PlayedOptions = {}) {
-    const { features = F_IRQ, queueSizes = [16, 16], lineCount = 4 } = options;
+    const { features = F_IRQ, queueSizes = [16, 16], lineCount = 4, bufferBytes = BUFFER_BYTES } = options;
     this.options = options;
     this.features = features;
     this.lineCount = lineCount;
@@ -80,10 +82,10 @@ export class PlayedFirmware implements BoundVdev {
       this.usedOffsets.push(address - BASE + layout.usedOffset);
       address += Math.ceil(layout.sizeBytes / 64) * 64;
     }
-    const memory = new ArrayBuffer(address - BASE + BUFFER_BYTES);
+    const memory = new ArrayBuffer(address - BASE + bufferBytes);
     this.view = new DataView(memory);
     this.memory.add(BASE, memory);
-    this.buffers = new Carveout(address, BUFFER_BYTES);
+    this.buffers = new Carveout(address, bufferBytes);
     this.queues = this.#layouts.map(
       (layout) =>
         new DriverQueue({ memory: this.memory, eventIdx: this.#eventIdx, ...this.#addresses(layout) }),

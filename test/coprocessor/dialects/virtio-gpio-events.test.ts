@@ -60,6 +60,19 @@ describe('the event stream', () => {
     chip.close();
   });
 
+  it.each([
+    [1024, 0x20000, 1024],
+    [8192, 0x40000, 4096],
+    [1024, 0x4000, 512],
+    [1024, 0x1800, 256],
+  ])('has an eventq of %i with %i bytes for buffers take %i records', async (size, bufferBytes, count) => {
+    const { firmware, chip } = await stream({ queueSizes: [16, size], bufferBytes });
+    let buffers = 0;
+    while (firmware.queue(1).pop() !== null) buffers++;
+    expect(buffers).toBe(count);
+    chip.close();
+  });
+
   it('counts what a gap in seq says was dropped, over its wrap', async () => {
     const { firmware, chip, edges } = await stream();
     for (const seq of [0xffff_fffc, 0xffff_ffff, 0, 1, 5, 6]) firmware.record(bytes(0, 1, seq));
