@@ -14,6 +14,7 @@ function rounds(medianNs: number, faults = 0): HubRounds {
     requests: 1000,
     kicks: 0,
     changes: 1000,
+    toggles: 1000,
     eventsPerSecond: 1000,
     lost: 0,
     invented: faults,
