@@ -70,13 +70,36 @@ export function matchesGlob(pattern: string, name: string): boolean {
   return p === pattern.length;
 }
 
-function matches(pattern: string, line: Line): boolean {
-  if (pattern === '*') return true;
+/** Lines of each chip by name, made when a name is first asked for: whole devices are written out name by name. */
+const linesByName = new WeakMap<ChipLines, Map<string, Line[]>>();
+
+function linesNamed(chip: ChipLines, name: string): readonly Line[] {
+  let byName = linesByName.get(chip);
+  if (byName === undefined) {
+    byName = new Map();
+    for (const line of chip.lines) {
+      const same = byName.get(line.name);
+      if (same === undefined) byName.set(line.name, [line]);
+      else same.push(line);
+    }
+    linesByName.set(chip, byName);
+  }
+  return byName.get(name) ?? [];
+}
+
+/** In the order of chips and offsets. */
+function matching(pattern: string, chips: readonly ChipLines[]): readonly Line[] {
+  if (pattern === '*') return chips.flatMap((chip) => chip.lines);
   const slash = pattern.indexOf('/');
-  if (slash < 0 || !matchesGlob(pattern.slice(0, slash), line.lines.name)) return false;
-  const rest = pattern.slice(slash + 1);
-  if (/^#\d+$/.test(rest)) return line.offset === Number(rest.slice(1));
-  return matchesGlob(rest, line.name);
+  if (slash < 0) return [];
+  const [chipPattern, rest] = [pattern.slice(0, slash), pattern.slice(slash + 1)];
+  return chips
+    .filter((chip) => matchesGlob(chipPattern, chip.name))
+    .flatMap((chip) => {
+      if (/^#\d+$/.test(rest)) return chip.lines[Number(rest.slice(1))] ?? [];
+      if (/[*?]/.test(rest)) return chip.lines.filter((line) => matchesGlob(rest, line.name));
+      return linesNamed(chip, rest);
+    });
 }
 
 /**
@@ -91,7 +114,6 @@ export function selectLines(
   { mayBeEmpty = false, uniqueNames = 'device' }: SelectionOptions = {},
 ): SelectedLine[] {
   const selected = new Map<Line, SelectedLine>();
-  const all = chips.flatMap((chip) => chip.lines);
   selectors.forEach((selector, at) => {
     const {
       line: pattern,
@@ -100,7 +122,7 @@ export function selectLines(
       role = 'any',
       debounceMs,
     } = typeof selector === 'string' ? { line: selector } : { ...selector };
-    const found = all.filter((line) => matches(pattern, line));
+    const found = matching(pattern, chips);
     if (found.length === 0 && !mayBeEmpty) {
       throw new LineSelectionError(at, `no line matches '${pattern}'`, whatThereIs(pattern, chips));
     }
