@@ -1,4 +1,6 @@
 import type { FuzzTarget } from '../target.ts';
+import { deviceQueue } from './device-queue.ts';
+import { EXPORTED_DEVICE_TARGETS } from './exported-devices.ts';
 import { PEER_TARGETS } from './peers.ts';
 import { WIRE_TARGETS } from './wire.ts';
 import { wireControlReply, wireControlRequest } from './wire-control.ts';
@@ -8,5 +10,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...WIRE_TARGETS,
   wireControlRequest,
   wireControlReply,
+  deviceQueue,
+  ...EXPORTED_DEVICE_TARGETS,
   ...PEER_TARGETS,
 ];
