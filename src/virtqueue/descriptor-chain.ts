@@ -19,6 +19,8 @@ export const FAULT_INDIRECT = 5;
 export const FAULT_TOO_LONG = 6;
 
 const INITIAL_SEGMENTS = 4;
+/** Room for so many is kept for the next chain with the same head. */
+const KEPT_SEGMENTS = 8;
 
 /**
  * One descriptor chain, as private copies of its descriptors, translated to segments of mapped memory: first the
@@ -51,6 +53,21 @@ export class DescriptorChain {
     this.writableBytes = 0;
     this.#readable = 0;
     this.#count = 0;
+  }
+
+  /** Parts of memory that it lies in, whatever is wrong with it: what it cost to take it. */
+  get segmentCount(): number {
+    return this.#count;
+  }
+
+  /** Gives the memory of an unusually long chain back; called by the queue when the chain is the driver's again. */
+  trim(): void {
+    if (this.#offsets.length <= KEPT_SEGMENTS) return;
+    this.#windows = [];
+    this.#offsets = new Float64Array(INITIAL_SEGMENTS);
+    this.#lengths = new Float64Array(INITIAL_SEGMENTS);
+    this.#count = 0;
+    this.#readable = 0;
   }
 
   /**
@@ -150,4 +167,9 @@ export class DescriptorChain {
     }
     return done;
   }
+}
+
+/** What a chain takes of a pass's budget: 1 for the two descriptors of an ordinary one, more for a long one. */
+export function chainCost(chain: DescriptorChain): number {
+  return 1 + (chain.segmentCount >> 2);
 }

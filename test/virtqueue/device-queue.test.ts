@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AddressError, AddressSpace } from '../../src/virtqueue/address-space.ts';
 import { CHAIN_FAULTS, type DescriptorChain } from '../../src/virtqueue/descriptor-chain.ts';
-import { type DeviceQueue, QueueError } from '../../src/virtqueue/device-queue.ts';
+import { type DeviceQueue, MAX_CHAIN_DESCRIPTORS, QueueError } from '../../src/virtqueue/device-queue.ts';
 import { BASE, INDIRECT, NEXT, popAll, Rings, WRITE } from './rings.ts';
 
 /** Offers a chain that starts at descriptor 0, and takes it. */
@@ -352,5 +352,51 @@ describe('DeviceQueue', () => {
     queue.push(chain as DescriptorChain, 1);
     queue.publish();
     expect(rings.usedEntry(0)).toEqual([2, 1]);
+  });
+});
+
+describe('what one guest can make DeviceQueue do', () => {
+  /** A table in which each descriptor leads to the next, all the way round. */
+  function chainThroughAll(size: number): Rings {
+    const rings = new Rings({ size });
+    for (let i = 0; i < size; i++) rings.descriptor(i, rings.buffers + i, 1, NEXT, (i + 1) % size);
+    return rings;
+  }
+
+  it('a chain has at most 128 descriptors', () => {
+    for (const [length, fault] of [
+      [MAX_CHAIN_DESCRIPTORS, 'none'],
+      [MAX_CHAIN_DESCRIPTORS + 1, 'too-long'],
+    ] as const) {
+      const rings = chainThroughAll(256);
+      rings.descriptor(length - 1, rings.buffers, 1);
+      expect(faultOf(rings)).toBe(fault);
+    }
+  });
+
+  it('a chain without end costs no more than the longest one', () => {
+    const rings = chainThroughAll(256);
+    const chain = popFirst(rings);
+    expect(CHAIN_FAULTS[chain.fault]).toBe('too-long');
+    expect(chain.segmentCount).toBe(MAX_CHAIN_DESCRIPTORS);
+  });
+
+  it('a long chain keeps no memory when it has gone back', () => {
+    const rings = chainThroughAll(256);
+    const queue = rings.device();
+    const chain = popFirst(rings, queue);
+    queue.push(chain, 0);
+    expect(chain.segmentCount).toBe(0);
+  });
+
+  it('entries that name no descriptor are skipped, so many at a time', () => {
+    const rings = new Rings({ size: 1024 });
+    const queue = rings.device();
+    rings.descriptor(7, rings.buffers, 1);
+    rings.offer(...new Array<number>(600).fill(5000), 7);
+    expect([queue.pop(), queue.badHeads, queue.hasWork()]).toEqual([null, 256, true]);
+    expect([queue.pop(), queue.badHeads, queue.hasWork()]).toEqual([null, 512, true]);
+    expect(queue.pop()?.head).toBe(7);
+    expect(queue.badHeads).toBe(600);
   });
 });

@@ -44,7 +44,7 @@ export interface VirtioGpioDeviceOptions extends ExportedDeviceOptions {
 }
 
 /** Requests or buffers taken in one pass, so that no guest starves the others. */
-const BATCH = 64;
+const BATCH = 32;
 
 /**
  * A virtio-gpio device (virtio 1.2, section 5.18) whose lines are lines of our chips: one consumer of them. Knows nothing of

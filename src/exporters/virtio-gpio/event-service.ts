@@ -1,6 +1,11 @@
 import { IRQ_NONE } from '../../gpio/chip.ts';
 import type { LineHandle } from '../../gpio/line-handle.ts';
-import { CHAIN_FAULTS, type DescriptorChain, FAULT_NONE } from '../../virtqueue/descriptor-chain.ts';
+import {
+  CHAIN_FAULTS,
+  chainCost,
+  type DescriptorChain,
+  FAULT_NONE,
+} from '../../virtqueue/descriptor-chain.ts';
 import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
 import {
   EVENT_INVALID,
@@ -86,15 +91,16 @@ export class EventService {
     }
   }
 
-  /** Takes at most `budget` buffers. @returns how many */
+  /** Takes at most `budget` buffers, fewer of those that are long. @returns how many */
   poll(budget: number): number {
     const { queue } = this;
     if (queue === null) return 0;
     let count = 0;
-    while (count < budget) {
+    for (let left = budget; left > 0; ) {
       const chain = queue.pop();
       if (chain === null) break;
       count++;
+      left -= chainCost(chain);
       this.#take(queue, chain);
     }
     return count;

@@ -3,6 +3,9 @@ import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
 import { encodeMetuxMessage, METUX_MESSAGE_SIZE } from '../../wire/metux-gpio.ts';
 import type { DeviceCounters } from './counters.ts';
 
+/** Buffers taken in one pass, so that no guest starves the others. */
+const BATCH = 64;
+
 /** How long a driver may take to hand a buffer back before the next message is sent nevertheless. */
 const HAND_BACK_MS = 5;
 
@@ -30,7 +33,7 @@ export class MetuxBuffers {
     return this.#timer === null && this.#held.length > 0;
   }
 
-  /** Takes the buffers that lie there. @returns how many */
+  /** Takes some of the buffers that lie there. @returns how many */
   poll(): number {
     const { queue } = this;
     if (queue === null) return 0;
@@ -44,7 +47,7 @@ export class MetuxBuffers {
         queue.push(chain, 0);
       }
       this.#handedBack();
-      if (count === queue.size) break;
+      if (count === BATCH) break;
     }
     return count;
   }

@@ -1,6 +1,11 @@
 import { type Completion, RESULT_OK } from '../../gpio/chip.ts';
 import type { LineHandle } from '../../gpio/line-handle.ts';
-import { CHAIN_FAULTS, type DescriptorChain, FAULT_NONE } from '../../virtqueue/descriptor-chain.ts';
+import {
+  CHAIN_FAULTS,
+  chainCost,
+  type DescriptorChain,
+  FAULT_NONE,
+} from '../../virtqueue/descriptor-chain.ts';
 import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
 import {
   MSG_GET_DIRECTION,
@@ -122,16 +127,17 @@ export class RequestService implements Completion {
     this.setQueue(queue);
   }
 
-  /** Takes at most `budget` requests. @returns how many */
+  /** Takes at most `budget` requests, fewer of those that are long. @returns how many */
   poll(budget: number): number {
     const { queue } = this;
     if (queue === null) return 0;
     let count = 0;
     this.#inPass = true;
-    while (count < budget) {
+    for (let left = budget; left > 0; ) {
       const chain = queue.pop();
       if (chain === null) break;
       count++;
+      left -= chainCost(chain);
       this.#order.taken(chain);
       this.#take(chain);
     }
