@@ -164,10 +164,13 @@ export class Poller {
     if (at >= 0) this.#active.splice(at, 1);
   }
 
-  /** The doorbell of `pollable` rang: serve it, and whatever else is active, until all is quiet. */
+  /**
+   * The doorbell of `pollable` rang: serve it, and whatever else is active, until all is quiet. Where a pass is to come anyway, it
+   * is served then: of many doorbells at once each would otherwise wait for the whole budget of those before it.
+   */
   wake(pollable: Pollable): void {
     this.#activate(pollable).rang = true;
-    this.run();
+    if (this.#continuation === null) this.run();
   }
 
   /** Serves all active pollables until they are quiet for the polling time or the budget is used up. */

@@ -186,6 +186,23 @@ describe('Poller', () => {
     expect([first.served, second.served]).toEqual([1, 1]);
   });
 
+  it('doorbells that come between two turns of a busy poller are all served in the next one', async () => {
+    const poller = new Poller({ budgetUs: 100 });
+    const busy = new FakePollable();
+    busy.work = 100_000;
+    poller.wake(busy);
+    const served = busy.served;
+    const others = Array.from({ length: 8 }, () => new FakePollable());
+    for (const other of others) {
+      other.work = 1;
+      poller.wake(other);
+    }
+    expect([busy.served - served, ...others.map((other) => other.polls)]).toEqual(new Array(9).fill(0));
+    await turn();
+    expect(others.map((other) => other.served)).toEqual(new Array(8).fill(1));
+    poller.close();
+  });
+
   it('activate() twice is once', () => {
     const poller = new Poller();
     const pollable = new FakePollable();
