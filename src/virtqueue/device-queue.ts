@@ -168,6 +168,11 @@ export class DeviceQueue {
     this.#seenAvailable = this.nextAvailable;
   }
 
+  /** Heads given to {@link resume} that nobody has popped yet, in their order: in no ring, so who stops this queue keeps them. */
+  get unpopped(): readonly number[] {
+    return this.#resubmitted.toReversed();
+  }
+
   /**
    * The next chain, or null when the ring is empty (or broken). Bad heads are skipped and counted, a bounded number
    * at a time: a driver that goes on writing them meanwhile must not keep this side here ({@link hasWork} still holds then).

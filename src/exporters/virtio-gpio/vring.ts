@@ -73,8 +73,13 @@ export class Vring {
   #queue: DeviceQueue | null = null;
   /** Turned out to be untrustworthy: stands still until the device is reset. */
   #broken = false;
-  /** Indices at which the ring stood when its queue was taken away, to tell a continuation from a new driver. */
-  #stoppedAt: { readonly nextAvailable: number; readonly nextUsed: number } | null = null;
+  /** Where the ring stood when its queue was taken away, to tell a continuation from a new driver. */
+  #stoppedAt: {
+    readonly nextAvailable: number;
+    readonly nextUsed: number;
+    /** Heads of a former process that were not looked at yet. */
+    readonly unpopped: readonly number[];
+  } | null = null;
   /** The front-end's (SET_INFLIGHT_FD). */
   #inflight: InflightRegion | null = null;
   /** What was in flight is not any more: a new driver. */
@@ -283,7 +288,7 @@ export class Vring {
     const open = tracker === null ? [] : this.#recover(tracker, queue, continues);
     const next = continues ? queue.nextAvailable : this.#next(tracker, queue, open.length);
     const isUnused = open.length === 0 && next === 0 && queue.nextUsed === 0;
-    if (!continues) queue.resume(open, next);
+    queue.resume(continues ? before.unpopped : open, next);
     if (!continues && !isUnused) this.#device.resume?.();
     // A ring that begins at 0 and does not continue is a new driver's: what the last one claimed ends here. Not every
     // front-end says so (User-Mode Linux only disables its rings; STATUS is optional).
@@ -335,7 +340,8 @@ export class Vring {
     this.#queue = null;
     this.#device.setQueue(this.index, null, null, true);
     this.#base = queue.nextAvailable;
-    this.#stoppedAt = { nextAvailable: queue.nextAvailable, nextUsed: queue.nextUsed };
+    const { nextAvailable, nextUsed, unpopped } = queue;
+    this.#stoppedAt = { nextAvailable, nextUsed, unpopped };
   }
 
   /** Device reset: nothing of the old driver's ring holds; rings are disabled (vhost-user.rst, RESET_DEVICE). */
