@@ -37,7 +37,8 @@ static int connect_bounded(int fd, const struct sockaddr_un *address) {
   return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none) == 0 ? 0 : -errno;
 }
 
-// 0 when nothing is left at the path. Only a socket that nobody listens on is removed.
+// 0 when nothing is left at the path. Only a socket that nobody listens on is removed, and none of another user (EEXIST):
+// what root, or the owner of the folder, may remove is not all ours.
 static int remove_stale(const struct sockaddr_un *address) {
   struct stat status;
   if (lstat(address->sun_path, &status) != 0) return errno == ENOENT ? 0 : -errno;
@@ -48,6 +49,7 @@ static int remove_stale(const struct sockaddr_un *address) {
   close(probe);
   if (refused == 0 || refused == EAGAIN) return -EADDRINUSE;  // EAGAIN: its backlog is full
   if (refused == ENOENT) return 0;
+  if (status.st_uid != geteuid() && (refused == ECONNREFUSED || refused == EACCES)) return -EEXIST;
   if (refused != ECONNREFUSED) return -refused;
   return unlink(address->sun_path) == 0 || errno == ENOENT ? 0 : -errno;
 }

@@ -367,6 +367,8 @@ function socketPathAdvice(result: number, path: string): string {
       return `a socket path has at most ${MAX_SOCKET_PATH_BYTES} bytes, this one has ${Buffer.byteLength(path)}`;
     case 'EADDRINUSE':
       return 'another process is listening there';
+    case 'EEXIST':
+      return 'there is a socket of another user at this path; it was left alone';
     case 'ENOTSOCK':
       return 'there is something else than a socket at this path; it was left alone';
     case 'EINVAL':
@@ -377,11 +379,11 @@ function socketPathAdvice(result: number, path: string): string {
 }
 
 /**
- * Listens on a Unix stream socket (close-on-exec, non-blocking). A socket file that nobody listens on any more is
- * replaced; a live one, and anything that is no socket, is refused. Who closes the descriptor removes the file.
+ * Listens on a Unix stream socket (close-on-exec, non-blocking). A socket file of this user that nobody listens on any more is
+ * replaced; a live one, one of another user, and anything that is no socket, is refused. Who closes the descriptor removes the file.
  *
  * @param mode - permissions of the socket file whatever the umask, in force before anybody can connect
- * @throws NativeError `EADDRINUSE`, `ENOTSOCK`, `ENAMETOOLONG`, `ENOENT`, `EACCES`, ...
+ * @throws NativeError `EADDRINUSE`, `ENOTSOCK`, `EEXIST`, `ENAMETOOLONG`, `ENOENT`, `EACCES`, ...
  */
 export function listenUnix(path: string, mode = 0o600, backlog = 16): number {
   const result = addon.listenUnix(path, mode, backlog);

@@ -11,12 +11,16 @@ import {
   type memorySource,
   type resourceTable,
 } from './schema-coprocessor.ts';
-import { choice, flag, integer, named, path, section } from './schema-fields.ts';
+import { choice, flag, integer, named, path, section, text } from './schema-fields.ts';
 import { type exportedLine, exportedLines, lineSelector } from './schema-lines.ts';
 import { control, mqtt } from './schema-mqtt.ts';
 
 const exportSection = section('A virtio device that guests connect to.', {
   socket: path('Unix socket on which the service listens for a vhost-user front-end.'),
+  group: text(
+    "Group (name or number) whose members may connect, besides the service's user: mode 0660 instead of 0600. The user must be in it.",
+    'the name of a group',
+  ).optional(),
   protocol: choice(
     "What the guest's driver speaks: the standard (`virtio-gpio`), the out-of-tree driver of 2020 and 2021 (`metux`), or the draft of June 2021 (`draft-2021`, no interrupts); see [dialects.md](dialects.md).",
     ['virtio-gpio', 'metux', 'draft-2021'],

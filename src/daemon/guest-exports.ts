@@ -121,7 +121,7 @@ export class GuestExports {
   /** @throws NativeError when the socket cannot be made */
   listen(name: string): void {
     const { server, config } = this.#exports.get(name)!;
-    server.listen(config.socket);
+    server.listen(config.socket, config.group);
   }
 
   /** Closes a device and its connection. */
@@ -169,6 +169,10 @@ export class GuestExports {
       return connected ? refuse('it cannot be removed') : is('is removed', true);
     if (config.socket !== before.config.socket)
       return connected ? refuse('its socket cannot be changed') : is(`is moved to ${config.socket}`, true);
+    if (config.group !== before.config.group)
+      return connected
+        ? refuse('its group cannot be changed')
+        : is(`is for group ${config.group ?? 'none'}`, true);
     if (
       config.protocol !== before.config.protocol ||
       config.metuxReply !== before.config.metuxReply ||

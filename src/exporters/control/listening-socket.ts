@@ -1,15 +1,7 @@
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  statSync,
-  unlinkSync,
-} from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { listenUnix, NativeError } from '../../native.ts';
+import { giveToGroup, groupId, removerOf, SocketGroupError } from '../socket-file.ts';
 
 /**
  * The control socket cannot be made: `ERR_IN_USE` a service listens there, `ERR_GROUP` its group cannot have it, `ERR_SOCKET`
@@ -31,32 +23,6 @@ const STICKY = 0o1000;
 
 function errnoOf(error: unknown): string {
   return String((error as NodeJS.ErrnoException).code ?? error);
-}
-
-/** Number of a group, by its name (group(5)) or in digits. @throws ControlSocketError */
-function groupId(group: string, path: string): number {
-  if (/^\d{1,9}$/.test(group)) return Number(group);
-  // What another source of groups knows (nsswitch.conf) is not asked: that takes the C library, and a number does as well.
-  const groups = readFileSync('/etc/group', 'utf8').split('\n');
-  const entry = groups.map((line) => line.split(':')).find(([name]) => name === group);
-  if (entry !== undefined && /^\d+$/.test(entry[2] ?? '')) return Number(entry[2]);
-  throw new ControlSocketError(
-    'ERR_GROUP',
-    `control socket ${path}: there is no group '${group}' in /etc/group; name one of it, or give its number`,
-  );
-}
-
-/** Gives a path to a group. @throws ControlSocketError that names the group */
-function giveToGroup(path: string, gid: number, mode: number, group: string): void {
-  try {
-    chownSync(path, -1, gid);
-    chmodSync(path, mode);
-  } catch (error) {
-    throw new ControlSocketError(
-      'ERR_GROUP',
-      `control socket: ${path} cannot be given to group '${group}' (${errnoOf(error)}); the service's user must be in that group`,
-    );
-  }
 }
 
 /** Makes the folder if it is not there: not the ones above it, which are nobody's business of ours. */
@@ -116,20 +82,28 @@ export interface ListeningSocket {
  * @throws ControlSocketError
  */
 export function openListeningSocket(path: string, group?: string): ListeningSocket {
+  try {
+    return open(path, group);
+  } catch (error) {
+    if (error instanceof SocketGroupError) throw new ControlSocketError('ERR_GROUP', error.message);
+    throw error;
+  }
+}
+
+function open(path: string, group?: string): ListeningSocket {
   const folder = dirname(path);
-  const gid = group === undefined ? null : groupId(group, path);
+  const gid = group === undefined ? null : groupId(group, `control socket ${path}`);
   const isMade = makeFolder(folder, path);
   checkFolder(folder, path);
-  if (isMade && group !== undefined && gid !== null) giveToGroup(folder, gid, 0o750, group);
-  const fd = listen(path);
-  const { ino, dev } = lstatSync(path);
-  const remove = (): void => {
-    const there = lstatSync(path, { throwIfNoEntry: false });
-    if (there?.ino === ino && there.dev === dev) unlinkSync(path);
+  const give = (given: string, mode: number): void => {
+    if (group !== undefined && gid !== null) giveToGroup(given, gid, mode, group, 'control socket');
   };
+  if (isMade) give(folder, 0o750);
+  const fd = listen(path);
+  const remove = removerOf(path);
   try {
     // Until then nobody but this user can connect.
-    if (group !== undefined && gid !== null) giveToGroup(path, gid, 0o660, group);
+    give(path, 0o660);
   } catch (error) {
     remove();
     closeSync(fd);

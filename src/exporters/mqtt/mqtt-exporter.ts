@@ -15,7 +15,7 @@ import {
   RingWriter,
 } from './line-ring.ts';
 import type { MqttOptions } from './mqtt-options.ts';
-import { redact } from './secrets.ts';
+import { redact, secretsForAll } from './secrets.ts';
 import { COPROCESSOR_STATES, type CoprocessorState, SharedCounters, SharedTables } from './shared-tables.ts';
 import { assignSegments } from './topic-names.ts';
 import type { FromWorker, Log } from './worker-messages.ts';
@@ -105,6 +105,7 @@ export class MqttExporter implements LineConsumer {
    * @throws MqttError ERR_MQTT_LISTEN, ERR_MQTT_WORKER; nothing is left running then
    */
   static async start(options: MqttExporterOptions): Promise<MqttExporter> {
+    for (const text of secretsForAll(options.config)) options.onLog('warn', `MQTT: ${text}`);
     const exporter = new MqttExporter(options);
     try {
       exporter.#watch();

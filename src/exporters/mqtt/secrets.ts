@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { MqttError } from './mqtt-error.ts';
-import type { Secret } from './mqtt-options.ts';
+import type { MqttOptions, Secret } from './mqtt-options.ts';
 
 /**
  * A secret, read when it is needed: one that was renewed is used at the next attempt to connect. A line end behind it is
@@ -28,6 +28,22 @@ export function readText(file: string, what: string): string {
     const reason = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     throw new MqttError('ERR_MQTT_SECRET', `the ${what} ${file} cannot be read: ${reason}`, error);
   }
+}
+
+/** Bit of a file's mode: everybody may read it. */
+const READABLE_BY_OTHERS = 0o004;
+
+/** Files of secrets that every user of this machine can read, as far as they can be looked at: a warning for each. */
+export function secretsForAll({ password, tls }: MqttOptions): string[] {
+  const files: (readonly [string, string])[] = [];
+  if (password !== undefined && 'file' in password) files.push(['password', password.file]);
+  if (tls?.key !== undefined) files.push(['tls.key', tls.key]);
+  return files.flatMap(([key, file]) => {
+    const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0;
+    if ((mode & READABLE_BY_OTHERS) === 0) return [];
+    const digits = (mode & 0o777).toString(8).padStart(4, '0');
+    return [`the file of mqtt.${key}, ${file}, can be read by every user (mode ${digits}): chmod o-r it`];
+  });
 }
 
 /** Takes user names and passwords out of URLs in a text: they are not ours to tell. */

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, unlinkSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import {
   acceptUnix,
@@ -10,6 +10,7 @@ import {
   setNonBlocking,
   statDescriptor,
 } from '../../native.ts';
+import { giveToGroup, groupId, removerOf } from '../socket-file.ts';
 import { VhostUserConnection } from './connection.ts';
 import { SocketCounters } from './counters.ts';
 import type { ExportedDevice, Log } from './exported-device.ts';
@@ -61,7 +62,8 @@ export class VhostUserServer {
   readonly #onDisconnected: () => void;
   /** Runs while outputs wait for their guest to come back. */
   #grace: NodeJS.Timeout | null = null;
-  #path: string | null = null;
+  /** Removes the socket's file; null without one. */
+  #remove: (() => void) | null = null;
   #listenFd = -1;
   #poll: PollHandle | null = null;
   #connection: VhostUserConnection | null = null;
@@ -104,18 +106,28 @@ export class VhostUserServer {
   }
 
   /**
-   * Listens at a path (mode 0600).
-   * @throws NativeError when the socket cannot be made there
+   * Listens at a path: mode 0600, or 0660 for a group (its name or number).
+   * @throws NativeError when the socket cannot be made there, SocketGroupError when the group cannot have it; nothing is left then
    */
-  listen(path: string): void {
+  listen(path: string, group?: string): void {
+    const what = `socket ${path}`;
+    const gid = group === undefined ? null : groupId(group, what);
     let fd: number;
     try {
       fd = listenUnix(path, 0o600);
     } catch (error) {
       throw describeListenError(path, error);
     }
+    const remove = removerOf(path);
+    try {
+      if (group !== undefined && gid !== null) giveToGroup(path, gid, 0o660, group, 'socket');
+    } catch (error) {
+      remove();
+      closeSync(fd);
+      throw error;
+    }
     this.#listenOn(fd);
-    this.#path = path;
+    this.#remove = remove;
   }
 
   /**
@@ -192,14 +204,12 @@ export class VhostUserServer {
     this.#poll = null;
     if (this.#listenFd >= 0) closeSync(this.#listenFd);
     this.#listenFd = -1;
-    if (this.#path !== null) {
-      try {
-        unlinkSync(this.#path);
-      } catch {
-        // Somebody removed it before us: that is what was wanted.
-      }
+    try {
+      this.#remove?.();
+    } catch {
+      // Its folder is not ours to write in any more: the next service finds that nobody listens.
     }
-    this.#path = null;
+    this.#remove = null;
     this.#door.close();
     this.#connection?.close();
     this.#endGrace();
