@@ -7,12 +7,16 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  type Scalar,
   visit,
+  type YAMLMap,
 } from 'yaml';
 import { type ConfigFault, type ConfigPath, formatPath } from './config-error.ts';
 
 /** How often aliases may be expanded; guards against documents that grow exponentially. */
 const MAX_ALIAS_COUNT = 100;
+/** Aliases of a document: the parser looks through all of them for each. */
+const MAX_ALIASES = 1000;
 
 /** A parsed YAML document that knows where its keys and values are. */
 export interface YamlSource {
@@ -72,9 +76,20 @@ export function parseYaml(text: string): YamlSource {
       faults.push(found);
   }
 
+  // In the order of the document, which is that of the visit: an alias means the last value before it that has its name. The
+  // parser's own search goes through the whole document for each.
+  const named = new Map<string, Node>();
+  const meant = new Map<unknown, Node>();
+  const name = (node: { readonly anchor?: string | undefined } & Node): void => {
+    if (node.anchor !== undefined) named.set(node.anchor, node);
+  };
   if (faults.length === 0) {
+    let aliases = 0;
     visit(document, {
+      Scalar: (_key, scalar) => name(scalar),
+      Seq: (_key, seq) => name(seq),
       Map(_key, map) {
+        name(map);
         const seen = new Set<string>();
         for (const { key } of map.items) {
           const offset = startOf(key) ?? 0;
@@ -82,21 +97,27 @@ export function parseYaml(text: string): YamlSource {
             faults.push(fault('', 'a key is not a plain word', 'write keys as plain words', offset));
             continue;
           }
-          const name = String(key.value ?? '');
-          if (name === '__proto__') {
+          const word = String(key.value ?? '');
+          if (word === '__proto__') {
             faults.push(fault('', 'the key "__proto__" is reserved', 'choose another name', offset));
           }
-          if (seen.has(name)) {
+          if (seen.has(word)) {
             faults.push(
-              fault('', `the key "${name}" occurs twice in one map`, 'keep one of the two', offset),
+              fault('', `the key "${word}" occurs twice in one map`, 'keep one of the two', offset),
             );
           }
-          seen.add(name);
+          seen.add(word);
         }
       },
       Alias(_key, alias) {
-        const target = alias.resolve(document);
+        const target = named.get(alias.source);
         const offset = startOf(alias) ?? 0;
+        if (++aliases > MAX_ALIASES) {
+          faults.push(
+            fault('', `there are more than ${MAX_ALIASES} aliases`, 'write the values out', offset),
+          );
+          return visit.BREAK;
+        }
         if (target === undefined) {
           const right = `write "&${alias.source}" before the value that is meant`;
           faults.push(fault('', `no value is named "${alias.source}" before this alias`, right, offset));
@@ -104,7 +125,10 @@ export function parseYaml(text: string): YamlSource {
           faults.push(
             fault('', `the alias "${alias.source}" is part of its own value`, 'write the value out', offset),
           );
+        } else {
+          meant.set(alias, target);
         }
+        return undefined;
       },
     });
   }
@@ -119,7 +143,18 @@ export function parseYaml(text: string): YamlSource {
     }
   }
 
-  const resolve = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
+  const resolve = (node: unknown): unknown => (isAlias(node) ? meant.get(node) : node);
+  const pairs = new Map<unknown, ReadonlyMap<string, Pair>>();
+  const pairsOf = (map: YAMLMap): ReadonlyMap<string, Pair> => {
+    let known = pairs.get(map);
+    if (known === undefined) {
+      // Of a key that is there twice, the first.
+      const items = map.items.filter(({ key }) => isScalar(key)).reverse();
+      known = new Map(items.map((pair) => [String((pair.key as Scalar).value ?? ''), pair]));
+      pairs.set(map, known);
+    }
+    return known;
+  };
   const find = (path: ConfigPath): { node: unknown; keyOffset: number; valueOffset: number } => {
     let node: unknown = document.contents;
     let valueOffset = startOf(document.contents) ?? 0;
@@ -128,7 +163,7 @@ export function parseYaml(text: string): YamlSource {
       node = resolve(node);
       let child: unknown;
       if (isMap(node)) {
-        const pair = node.items.find(({ key }) => isScalar(key) && String(key.value ?? '') === String(step));
+        const pair = pairsOf(node).get(String(step));
         if (pair === undefined) break;
         child = pair.value;
         keyOffset = startOf(pair.key) ?? keyOffset;

@@ -325,24 +325,16 @@ describe('loadConfig', () => {
     const binary = fileOf(Uint8Array.of(0x7f, 0xff, 0xfe));
     expect(errorOf(() => loadConfig(binary)).message).toContain('is no UTF-8 text');
   });
+
+  it('refuses thousands of aliases soon, and takes an alias for the last value of its name', () => {
+    const many = Array.from({ length: 20_000 }, (_, i) => `&a${i} 1, *a${i}`).join(', ');
+    const before = performance.now();
+    expect(() => parseConfig(`x: [${many}]`, 'x.yaml')).toThrow(
+      'there are more than 1000 aliases; write the values out',
+    );
+    // Looking each of them up took minutes.
+    expect(performance.now() - before).toBeLessThan(5000);
+    const text = 'chips: { a: &s { type: sim, lines: 2 }, b: &s { type: sim, lines: 3 }, c: *s }';
+    expect(parseConfig(text, 'x.yaml').chips.c).toMatchObject({ lines: 3 });
+  });
 });
-
-function withMemory(memory: string): string {
-  return `coprocessors:
-  hub:
-    memory: [${memory}]
-    resourceTable: { elf: x.elf, section: '.resource_table' }
-    doorbell: { type: poll }
-chips: { hub: { coprocessor: hub } }
-`;
-}
-
-function errorOf(action: () => unknown): ConfigError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof ConfigError) return error;
-    throw error;
-  }
-  throw new Error('the configuration was accepted');
-}
