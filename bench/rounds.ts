@@ -34,6 +34,10 @@ export interface Effort {
   readonly streamSeconds: number;
   /** Level changes a run with a pause before each. */
   readonly hubPausedChanges: number;
+  /** Of many guests, and of many lines; after one that warms up. */
+  readonly scaleRounds: number;
+  /** One at a time; of cheaper loads a multiple. */
+  readonly scaleRequests: number;
 }
 
 export const FULL: Effort = {
@@ -52,6 +56,8 @@ export const FULL: Effort = {
   hubRounds: 7,
   hubRequests: 10_000,
   hubPausedChanges: 1_000,
+  scaleRounds: 5,
+  scaleRequests: 6_000,
   streamSeconds: 10,
 };
 
@@ -71,6 +77,8 @@ export const QUICK: Effort = {
   hubRounds: 3,
   hubRequests: 2_000,
   hubPausedChanges: 300,
+  scaleRounds: 3,
+  scaleRequests: 3_000,
   streamSeconds: 3,
 };
 

@@ -12,6 +12,7 @@ struct sender {
   uint8_t *levels;
   uint64_t submitted;
   uint64_t done;
+  uint64_t done_before; /* when the last one had begun */
   uint64_t sent_ns; /* of the first request under way */
   uint64_t under_way;
 };
@@ -80,7 +81,10 @@ static void take_turns(struct run *run, uint64_t count, struct samples *samples)
   }
 }
 
-/* Each guest replaces what it reaps, until `count` are answered; then what is under way is awaited. Samples: the first guest's. */
+/*
+ * Each guest replaces what it reaps, until `count` are answered; then what is under way is awaited. Samples: the first guest's.
+ * `fewest` and `most` were answered to one guest while all were at it.
+ */
 static void flood(struct run *run, uint64_t count, struct samples *samples, uint64_t *fewest, uint64_t *most) {
   uint64_t active = run->crowd->active, done = 0, give_up_ns = now_ns() + 30000000000u;
   for (uint64_t i = 0; i < active; i++) {
@@ -92,8 +96,9 @@ static void flood(struct run *run, uint64_t count, struct samples *samples, uint
     for (uint16_t slot = 0; slot < run->crowd->outstanding; slot++) submit(run, sender, slot);
     driver_ring_publish(ring);
   }
-  for (bool is_over = false, is_quiet = false; !is_quiet;) {
+  for (bool is_over = false, is_quiet = false, all_begun = false; !is_quiet;) {
     is_quiet = true;
+    bool some_wait = false;
     for (uint64_t i = 0; i < active; i++) {
       struct sender *sender = &run->senders[i];
       uint16_t slot, reaped = 0;
@@ -102,6 +107,7 @@ static void flood(struct run *run, uint64_t count, struct samples *samples, uint
         if (!is_over) submit(run, sender, slot);
       }
       if (sender->under_way) is_quiet = false;
+      if (!sender->done) some_wait = true;
       if (!reaped) continue;
       done += reaped;
       driver_ring_publish(&sender->guest->rings[REQUEST_RING]);
@@ -111,13 +117,18 @@ static void flood(struct run *run, uint64_t count, struct samples *samples, uint
         sender->sent_ns = now;
       }
     }
-    if (!is_over && done >= count) {
+    if (!all_begun && !some_wait) {
+      all_begun = true;
+      for (uint64_t i = 0; i < active; i++) run->senders[i].done_before = run->senders[i].done;
+    }
+    if (!is_over && all_begun && done >= count) {
       is_over = true;
       *fewest = UINT64_MAX;
       *most = 0;
       for (uint64_t i = 0; i < active; i++) {
-        if (run->senders[i].done < *fewest) *fewest = run->senders[i].done;
-        if (run->senders[i].done > *most) *most = run->senders[i].done;
+        uint64_t own = run->senders[i].done - run->senders[i].done_before;
+        if (own < *fewest) *fewest = own;
+        if (own > *most) *most = own;
       }
     }
     if (now_ns() > give_up_ns) fail("%llu of %llu requests were answered within 30 s", (unsigned long long)done,
