@@ -38,6 +38,9 @@ export interface Effort {
   readonly scaleRounds: number;
   /** One at a time; of cheaper loads a multiple. */
   readonly scaleRequests: number;
+  /** Of a service that polls and one that does not, for each placement; after one that warms up. */
+  readonly pressureRounds: number;
+  readonly pressureRequests: number;
 }
 
 export const FULL: Effort = {
@@ -58,6 +61,8 @@ export const FULL: Effort = {
   hubPausedChanges: 1_000,
   scaleRounds: 5,
   scaleRequests: 6_000,
+  pressureRounds: 9,
+  pressureRequests: 8_000,
   streamSeconds: 10,
 };
 
@@ -79,6 +84,8 @@ export const QUICK: Effort = {
   hubPausedChanges: 300,
   scaleRounds: 3,
   scaleRequests: 3_000,
+  pressureRounds: 5,
+  pressureRequests: 4_000,
   streamSeconds: 3,
 };
 
