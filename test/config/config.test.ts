@@ -338,3 +338,23 @@ describe('loadConfig', () => {
     expect(parseConfig(text, 'x.yaml').chips.c).toMatchObject({ lines: 3 });
   });
 });
+
+function withMemory(memory: string): string {
+  return `coprocessors:
+  hub:
+    memory: [${memory}]
+    resourceTable: { elf: x.elf, section: '.resource_table' }
+    doorbell: { type: poll }
+chips: { hub: { coprocessor: hub } }
+`;
+}
+
+function errorOf(action: () => unknown): ConfigError {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof ConfigError) return error;
+    throw error;
+  }
+  throw new Error('the configuration was accepted');
+}
