@@ -13,10 +13,13 @@ const ALL_TARGETS = new URL('./targets/index.ts', import.meta.url).href;
 /** Memory of a child, beyond which it is a find. */
 const HEAP_MB = 512;
 const LOOK_MS = 250;
-/** A hang is counted in CPU time, as others may hold the cores; by the clock it may take this many times as long. */
-const CLOCK_FACTOR = 10;
-/** What start and end of a child may take, by the clock. */
-const START_MS = 120_000;
+/**
+ * A hang is counted in CPU time, as others may hold the cores; asleep, waiting for what never comes, it may be this many times as
+ * long.
+ */
+const SLEEP_FACTOR = 10;
+/** What start and end of a child may take, in CPU time and asleep. */
+const START_MS = 60_000;
 
 export interface FoundInput {
   readonly execution: number;
@@ -35,14 +38,14 @@ export interface TargetReport {
   readonly outcome: string | null;
 }
 
-/** User and system time of a process so far, in milliseconds (proc(5), stat: fields 14 and 15, in ticks of 10 ms). */
-function cpuMs(pid: number): number {
+/** Of a process: user and system time so far, in milliseconds, and whether it waits (proc(5), stat; a tick is 10 ms). */
+function look(pid: number): { cpuMs: number; isAsleep: boolean } {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) * 10;
+    return { cpuMs: (Number(fields[11]) + Number(fields[12])) * 10, isAsleep: fields[0] === 'S' };
   } catch {
-    return 0;
+    return { cpuMs: 0, isAsleep: false };
   }
 }
 
@@ -81,8 +84,8 @@ class Supervision {
   #done: Extract<ChildMessage, { kind: 'done' }> | null = null;
   #errorText = '';
   #cpuMs = 0;
-  /** What was seen under way, since when by both clocks. */
-  #seen = { execution: IDLE, sinceMs: performance.now(), cpuMs: 0 };
+  /** What was seen under way, since when, and for how long it was asleep. */
+  #seen = { execution: IDLE, cpuMs: 0, sleptMs: 0 };
   #killedFor: string | null = null;
 
   constructor(target: FuzzTarget, child: ChildProcess, progressPath: string) {
@@ -149,22 +152,21 @@ class Supervision {
   #look(): void {
     const pid = this.#child.pid;
     if (pid === undefined || this.#child.exitCode !== null) return;
-    this.#cpuMs = Math.max(this.#cpuMs, cpuMs(pid));
-    const now = performance.now();
+    const { cpuMs, isAsleep } = look(pid);
+    this.#cpuMs = Math.max(this.#cpuMs, cpuMs);
     const execution = readProgress(this.#progressPath)?.execution ?? IDLE;
     if (execution !== this.#seen.execution) {
-      this.#seen = { execution, sinceMs: now, cpuMs: this.#cpuMs };
+      this.#seen = { execution, cpuMs: this.#cpuMs, sleptMs: 0 };
       return;
     }
-    const timeoutMs = this.#target.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    const tookMs = now - this.#seen.sinceMs;
-    const tookCpuMs = this.#cpuMs - this.#seen.cpuMs;
-    if (execution === IDLE ? tookMs < START_MS : tookCpuMs < timeoutMs && tookMs < timeoutMs * CLOCK_FACTOR)
-      return;
-    this.#killedFor =
-      execution === IDLE
-        ? `start or end took more than ${START_MS} ms`
-        : `hang: one execution took ${Math.round(tookCpuMs)} ms of CPU, ${Math.round(tookMs)} ms by the clock; at most ${timeoutMs} ms`;
+    if (isAsleep) this.#seen.sleptMs += LOOK_MS;
+    const isIdle = execution === IDLE;
+    const limitMs = isIdle ? START_MS : (this.#target.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const sleepLimitMs = isIdle ? START_MS : limitMs * SLEEP_FACTOR;
+    const tookMs = this.#cpuMs - this.#seen.cpuMs;
+    if (tookMs < limitMs && this.#seen.sleptMs < sleepLimitMs) return;
+    const what = isIdle ? 'start or end' : 'one execution';
+    this.#killedFor = `hang: ${what} took ${tookMs} ms of CPU and slept for ${this.#seen.sleptMs} ms; at most ${limitMs} and ${sleepLimitMs} ms`;
     this.#child.kill('SIGKILL');
   }
 

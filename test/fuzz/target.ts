@@ -12,7 +12,7 @@ export interface FuzzTarget {
    * in the pool
    */
   run(input: Uint8Array): string | Promise<string>;
-  /** What one execution may take before it counts as a hang, in milliseconds of CPU (ten times as much by the clock). Default 2000. */
+  /** What one execution may take before it counts as a hang, in milliseconds of CPU (ten times as much asleep). Default 2000. */
   readonly timeoutMs?: number;
   /** Longest input that the mutator makes, in bytes. Default 4096. */
   readonly maxInputBytes?: number;

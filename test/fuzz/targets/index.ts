@@ -1,5 +1,7 @@
 import type { FuzzTarget } from '../target.ts';
+import { addressSpace } from './address-space.ts';
 import { deviceQueue } from './device-queue.ts';
+import { driverQueue } from './driver-queue.ts';
 import { EXPORTED_DEVICE_TARGETS } from './exported-devices.ts';
 import { PEER_TARGETS } from './peers.ts';
 import { WIRE_TARGETS } from './wire.ts';
@@ -10,7 +12,9 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...WIRE_TARGETS,
   wireControlRequest,
   wireControlReply,
+  addressSpace,
   deviceQueue,
+  driverQueue,
   ...EXPORTED_DEVICE_TARGETS,
   ...PEER_TARGETS,
 ];
