@@ -34,8 +34,8 @@ export class ConfigError extends Error {
    */
   constructor(file: string, fault: ConfigFault, others: readonly ConfigFault[] = []) {
     const place = fault.line > 0 ? `${file}:${fault.line}:${fault.column}` : file;
-    const key = fault.key === '' ? '' : `${fault.key}: `;
-    super(`${place}: ${key}${fault.wrong}; ${fault.right}`);
+    const key = fault.key === '' ? '' : `${shortened(fault.key)}: `;
+    super(`${place}: ${key}${shortened(fault.wrong)}; ${shortened(fault.right)}`);
     this.name = 'ConfigError';
     this.file = file;
     this.line = fault.line;
@@ -43,6 +43,15 @@ export class ConfigError extends Error {
     this.key = fault.key;
     this.all = [this, ...others.map((other) => new ConfigError(file, other))];
   }
+}
+
+/** Longest part of a message; a file may hold a word of a megabyte where a name should be. */
+const MAX_PART_LENGTH = 1000;
+
+/** Its beginning and its end, when it is too long: what is wrong is said behind what was found. */
+function shortened(text: string): string {
+  if (text.length <= MAX_PART_LENGTH) return text;
+  return `${text.slice(0, MAX_PART_LENGTH / 2)}…${text.slice(-MAX_PART_LENGTH / 2)}`;
 }
 
 /** A path in a document: map keys and list indices. */

@@ -508,3 +508,16 @@ function errorOf(text: string): ConfigError {
   }
   throw new Error('the configuration was accepted');
 }
+
+it('shortens what a file has made too long, and still says what would be right', () => {
+  const error = new ConfigError('x.yaml', {
+    key: `chips.${'a'.repeat(100_000)}`,
+    wrong: `is "${'b'.repeat(100_000)}"`,
+    right: 'expected less',
+    line: 1,
+    column: 2,
+  });
+  expect(error.message.length).toBeLessThan(3000);
+  expect(error.message).toMatch(/^x\.yaml:1:2: chips\.a+…a+: is "b+…b+"; expected less$/);
+  expect(error.key.length).toBeGreaterThan(100_000);
+});
