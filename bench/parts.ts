@@ -1,12 +1,13 @@
 /** All parts of the bench, in the order in which they run. */
 import { guestPart } from './guest-part.ts';
 import { hubPart } from './hub-part.ts';
+import { idlePart } from './idle-part.ts';
 import { mqttPart } from './mqtt-part.ts';
 import type { Part } from './part.ts';
 import { pressurePart } from './pressure-part.ts';
 import { scalePart } from './scale-part.ts';
 
-export const PARTS: readonly Part[] = [guestPart, pressurePart, scalePart, hubPart, mqttPart];
+export const PARTS: readonly Part[] = [guestPart, pressurePart, scalePart, hubPart, mqttPart, idlePart];
 
 /**
  * The parts that a comma-separated list names; all of them without one.

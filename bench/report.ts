@@ -1,8 +1,9 @@
 /** Turns measurements into figures, and figures into text. */
 import { type Figure, figure, type Target } from './figures.ts';
+import type { QuietResult } from './idle.ts';
 import type { InterruptResult, LoadResult } from './programs.ts';
 import type { Rounds, Sample } from './rounds.ts';
-import type { DemoResult, IdleResult } from './standing.ts';
+import type { DemoResult } from './standing.ts';
 import { median, medianOfRatios } from './statistics.ts';
 
 const MEGABYTE = 1e6;
@@ -17,7 +18,7 @@ const YARDSTICK_TARGET: Target = { relation: '>=', value: 0.4 };
 const INTERRUPT_RATE_TARGET: Target = { relation: '>=', value: 150_000 };
 
 /** All figures of a run, in the order in which they are printed. */
-export function figuresOf(rounds: Rounds, idle: IdleResult, demo: DemoResult): Figure[] {
+export function figuresOf(rounds: Rounds, idle: QuietResult, demo: DemoResult): Figure[] {
   const floors = Object.values(rounds).flatMap((samples: readonly Sample<unknown>[]) =>
     samples.map((each) => each.floor),
   );

@@ -1,23 +1,9 @@
 /** What the service costs while nothing happens: context switches, processor time, memory. */
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  cpuSeconds,
-  processTree,
-  residentBytes,
-  switchesBetween,
-  voluntarySwitches,
-} from './process-status.ts';
+import { type QuietResult, watchQuiet } from './idle.ts';
+import { processTree, residentBytes } from './process-status.ts';
 import { startProgram } from './programs.ts';
 import { type Service, startDemo } from './service.ts';
-
-export interface IdleResult {
-  /** Voluntary context switches over all threads. */
-  readonly switches: number;
-  /** Of them, by thread, those that had any. */
-  readonly byThread: Readonly<Record<string, number>>;
-  readonly cpuSeconds: number;
-  readonly seconds: number;
-}
 
 export interface DemoResult {
   /** Of the service's own process. */
@@ -35,7 +21,7 @@ export async function measureIdle(
   backEnd: Service,
   settleSeconds: number,
   idleSeconds: number,
-): Promise<IdleResult> {
+): Promise<QuietResult> {
   const stay = settleSeconds + idleSeconds + 30;
   const options = [`--socket-path=${backEnd.socketPath}`, '--mode=idle', '--pairs=16', `--seconds=${stay}`];
   const guest = startProgram('loadgen', options, null);
@@ -52,22 +38,9 @@ export async function measureIdle(
   try {
     await attached;
     await delay(settleSeconds * 1000);
-    const started = performance.now();
-    const before = voluntarySwitches(backEnd.pid);
-    const cpu = cpuSeconds(backEnd.pid);
-    await delay(idleSeconds * 1000);
-    const after = voluntarySwitches(backEnd.pid);
-    const seconds = (performance.now() - started) / 1000;
+    const [quiet] = await watchQuiet([backEnd.pid], idleSeconds);
     if (guest.exitCode !== null) throw new Error(`the idle guest ended: ${output.trim()}`);
-    const byThread = [...after]
-      .map(([thread, count]) => [thread, count - (before.get(thread) ?? 0)] as const)
-      .filter(([, count]) => count > 0);
-    return {
-      switches: switchesBetween(before, after),
-      byThread: Object.fromEntries(byThread),
-      cpuSeconds: cpuSeconds(backEnd.pid) - cpu,
-      seconds,
-    };
+    return quiet!;
   } finally {
     guest.kill('SIGTERM');
   }
