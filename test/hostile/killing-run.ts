@@ -57,14 +57,14 @@ export class KillingRun {
   #traffic: 'off' | 'read' | 'full' = 'off';
   #isClosed = false;
 
-  private constructor(broker: Mosquitto, seed: number) {
+  private constructor(broker: Mosquitto, seed: number, firmware: readonly string[]) {
     this.#broker = broker;
     this.#random = new SeededRandom(seed);
     this.#wires = new Wires(DRIVEN);
     this.#sockets = join(this.folder, 'run');
     mkdirSync(this.#sockets);
     const file = (name: string): string => join(this.#sockets, name);
-    writeFileSync(file('config.yaml'), stringify(this.#config(file)));
+    writeFileSync(file('config.yaml'), stringify(this.#config(file, firmware)));
     this.service = new ServiceParty(file('config.yaml'), this.journal);
     const guest = (name: string, options: ConstructorParameters<typeof GuestParty>[4]): GuestParty =>
       new GuestParty(name, this.folder, NAMES, this.journal, options);
@@ -92,9 +92,9 @@ export class KillingRun {
     this.mqtt = new MqttObserver(broker.labPort, this.journal);
   }
 
-  /** Starts everybody. */
-  static async start(seed: number): Promise<KillingRun> {
-    const run = new KillingRun(await Mosquitto.start(), seed);
+  /** Starts everybody. @param firmware its options */
+  static async start(seed: number, firmware: readonly string[]): Promise<KillingRun> {
+    const run = new KillingRun(await Mosquitto.start(), seed, firmware);
     run.service.start();
     for (const guest of run.guests) guest.start(run.#random.whole(0, 0xffff_ffff));
     void run.#driveLines();
@@ -102,7 +102,7 @@ export class KillingRun {
     return run;
   }
 
-  #config(file: (name: string) => string): object {
+  #config(file: (name: string) => string, firmware: readonly string[]): object {
     return {
       coprocessors: {
         hub: {
@@ -110,7 +110,7 @@ export class KillingRun {
           resourceTable: { deviceAddress: 0x2000_0000 },
           doorbell: { type: 'eventfd' },
           startTimeoutMs: 30_000,
-          exec: { command: [buildFirmware('host'), `--pins=${file('pins.sock')}`] },
+          exec: { command: [buildFirmware('host'), `--pins=${file('pins.sock')}`, ...firmware] },
         },
       },
       chips: { hub: { coprocessor: 'hub', vdev: 0 } },

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Violation } from './killing-journal.ts';
 import { type PartyName, planRound } from './killing-plan.ts';
 import { SeededRandom } from './killing-random.ts';
@@ -7,6 +7,12 @@ import type { Holdings } from './killing-service.ts';
 
 const SECONDS = Number(process.env.HOSTILE_SECONDS ?? 300);
 const SEED = Number(process.env.HOSTILE_SEED ?? Math.floor(Math.random() * 0x1_0000_0000));
+
+/** V8 lets the heaps of a new process grow before it collects what is in them: some two minutes of this traffic. */
+const FILLING_ROUNDS = 25;
+const MIN_SAMPLES = 12;
+/** While they do, growth says nothing; only how far it goes. */
+const MAX_FILLING_KIB = 200 * 1024;
 
 function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -37,18 +43,28 @@ async function roundsUntil(
   } while (performance.now() < endMs);
 }
 
-it(`killed and frozen parties leave nothing wrong behind, for ${SECONDS} s, HOSTILE_SEED=${SEED}`, async () => {
-  print(`HOSTILE_SEED=${SEED} HOSTILE_SECONDS=${SECONDS}`);
+describe(`killed and frozen parties, HOSTILE_SEED=${SEED}`, () => {
+  it.each([
+    { what: 'firmware that streams levels', firmware: [], share: 0.6 },
+    { what: 'firmware of the plain standard', firmware: ['--plain'], share: 0.2 },
+    { what: 'firmware that speaks metux', firmware: ['--dialect=metux'], share: 0.2 },
+  ])('leave nothing wrong behind, with $what', async ({ what, firmware, share }) => {
+    await killFor(SECONDS * share, what, firmware);
+  });
+});
+
+async function killFor(seconds: number, what: string, firmware: readonly string[]): Promise<void> {
+  print(`${what}: HOSTILE_SEED=${SEED}, ${Math.round(seconds)} s`);
   const random = new SeededRandom(SEED);
-  const run = await KillingRun.start(SEED);
+  const run = await KillingRun.start(SEED, firmware);
   const samples: Holdings[] = [];
   try {
     await run.agree();
     const startedMs = performance.now();
     const others: PartyName[] = ['firmware', 'vm1', 'vm2', 'broker'];
-    await roundsUntil(run, random, [...others, 'service'], startedMs + SECONDS * 500, () => {});
+    await roundsUntil(run, random, [...others, 'service'], startedMs + seconds * 500, () => {});
     // From here on the service lives: whatever it keeps of those who died shows.
-    await roundsUntil(run, random, others, startedMs + SECONDS * 1000, () => samples.push(run.holdings()));
+    await roundsUntil(run, random, others, startedMs + seconds * 1000, () => samples.push(run.holdings()));
     await run.stop();
   } catch (error) {
     const evidence = run.keepEvidence();
@@ -77,8 +93,13 @@ it(`killed and frozen parties leave nothing wrong behind, for ${SECONDS} s, HOST
   }
   const [firstDescriptors, lastDescriptors] = ends(samples, 'descriptors');
   const [firstMappings, lastMappings] = ends(samples, 'sharedMappings');
-  const [firstKib, lastKib] = ends(samples, 'residentKib');
   expect(lastDescriptors).toBeLessThanOrEqual(firstDescriptors + 1);
   expect(lastMappings).toBeLessThanOrEqual(firstMappings);
-  expect(lastKib).toBeLessThanOrEqual(firstKib * 1.1 + 8192);
-});
+  const filled = samples.slice(FILLING_ROUNDS);
+  if (filled.length < MIN_SAMPLES)
+    expect(median(samples.map(({ residentKib }) => residentKib))).toBeLessThan(MAX_FILLING_KIB);
+  else {
+    const [firstKib, lastKib] = ends(filled, 'residentKib');
+    expect(lastKib).toBeLessThanOrEqual(firstKib * 1.1);
+  }
+}
