@@ -78,6 +78,8 @@ export class ClientConnection {
   #partial = '';
   /** Why nothing can be asked any more. */
   #failure: ControlError | null = null;
+  /** What streams are told of that; null when this side has closed the connection. */
+  #endOfStreams: ControlError | null = null;
   /** Told of the greeting, or why there is none. */
   #onOpen: ((error: ControlError | null) => void) | null = null;
 
@@ -138,8 +140,9 @@ export class ClientConnection {
     return new Promise((resolve, reject) => this.request(method, params, { resolve, reject }));
   }
 
-  /** From now on the listener hears of a subscription. */
+  /** From now on the listener hears of a subscription; at once of its end, when the connection has ended. */
   subscribe(subscription: number, listener: SubscriptionListener): void {
+    if (this.#failure !== null) return listener.ended(this.#endOfStreams);
     this.#subscriptions.set(subscription, listener);
   }
 
@@ -231,6 +234,7 @@ export class ClientConnection {
 
   #end(failure: ControlError, ofStreams: ControlError | null): void {
     this.#failure = failure;
+    this.#endOfStreams = ofStreams;
     this.#socket.destroy();
     this.#partial = '';
     const onOpen = this.#onOpen;
