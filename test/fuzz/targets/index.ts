@@ -4,6 +4,7 @@ import { deviceQueue } from './device-queue.ts';
 import { driverQueue } from './driver-queue.ts';
 import { EXPORTED_DEVICE_TARGETS } from './exported-devices.ts';
 import { PEER_TARGETS } from './peers.ts';
+import { vhostUser } from './vhost-user.ts';
 import { WIRE_TARGETS } from './wire.ts';
 import { wireControlReply, wireControlRequest } from './wire-control.ts';
 
@@ -12,6 +13,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...WIRE_TARGETS,
   wireControlRequest,
   wireControlReply,
+  vhostUser,
   addressSpace,
   deviceQueue,
   driverQueue,
