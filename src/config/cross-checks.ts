@@ -54,10 +54,10 @@ function checkCoprocessor(path: ConfigPath, coprocessor: CoprocessorConfig, repo
       'is "eventfd" without exec, and nobody holds the other end',
       'add exec, or use socket, uio or poll',
     );
-  } else if (doorbell.type === 'eventfd' && !memory.some(({ type }) => type === 'memfd')) {
+  } else if (doorbell.type === 'eventfd' && !memory.some(({ type }) => type === 'memfd' || type === 'file')) {
     report(
       [...path, 'doorbell', 'type'],
-      'is "eventfd" without a memory of type memfd, and eventfds are handed over with it',
+      'is "eventfd" without a memory of type memfd or file, and eventfds are handed over with it',
       'add a memfd to memory, or use socket, uio or poll',
     );
   }

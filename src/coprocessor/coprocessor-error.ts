@@ -2,6 +2,8 @@
 export type CoprocessorErrorCode =
   /** A memory region cannot be opened, is too short, or overlaps another one. */
   | 'ERR_MEMORY'
+  /** Memory was truncated by somebody who shares it. */
+  | 'ERR_MEMORY_LOST'
   /** The resource table is not where it should be, or its bytes are wrong. */
   | 'ERR_RESOURCE_TABLE'
   /** The firmware's file cannot be read, or has no resource table. */

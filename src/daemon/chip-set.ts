@@ -20,6 +20,7 @@ const FIRMWARE_FAULTS = new Set([
   'ERR_START_TIMEOUT',
   'ERR_WIRE',
   'ERR_RPMSG',
+  'ERR_MEMORY_LOST',
 ]);
 
 export interface ChipSetOptions {
@@ -109,10 +110,16 @@ export class ChipSet {
     }
   }
 
+  /** Whether a chip's co-processor has gone since it started: whatever opening the chip says then follows from that. */
+  #isAway(config: ChipConfig): boolean {
+    if (this.#closed || config.type !== 'coprocessor') return false;
+    return this.#coprocessors.get(config.coprocessor)?.status.state !== 'running';
+  }
+
   /** Logs a fault of the firmware; throws every other one. */
-  #refuse(what: string, error: unknown): void {
+  #refuse(what: string, error: unknown, isAway = false): void {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    if (!FIRMWARE_FAULTS.has(code)) {
+    if (!FIRMWARE_FAULTS.has(code) && !isAway) {
       if (error instanceof CoprocessorError)
         throw new CoprocessorError(error.code, `${what}: ${error.message}`, error);
       throw error;
@@ -126,7 +133,7 @@ export class ChipSet {
       try {
         await this.#open(name, config);
       } catch (error) {
-        this.#refuse(`chip ${name}`, error);
+        this.#refuse(`chip ${name}`, error, this.#isAway(config.chips[name]!));
       }
     }
   }

@@ -356,7 +356,7 @@ const CASES: [string, string, string, string][] = [
     'eventfds without a memfd',
     'type: memfd, sizeBytes: 64KiB',
     'type: file, path: x',
-    '6:23: coprocessors.hub.doorbell.type: is "eventfd" without a memory of type memfd, and eventfds are handed over with it; add a memfd to memory, or use socket, uio or poll',
+    '6:23: coprocessors.hub.doorbell.type: is "eventfd" without a memory of type memfd or file, and eventfds are handed over with it; add a memfd to memory, or use socket, uio or poll',
   ],
   [
     'a memfd without a process',

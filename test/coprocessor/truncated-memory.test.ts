@@ -114,7 +114,7 @@ describe('a co-processor whose memory is truncated', () => {
     const shared = sharedFile();
     shared.memory.writeU32(BASE, 0);
     const starting = made(shared.options).start();
-    const refused = expect(starting).rejects.toMatchObject({ code: 'ERR_MEMORY', message: GONE });
+    const refused = expect(starting).rejects.toMatchObject({ code: 'ERR_MEMORY_LOST', message: GONE });
     await vi.waitFor(() => expect(shared.peer.accept()).toBeGreaterThan(0));
     truncateSync(shared.path, 0);
     await refused;
