@@ -3,6 +3,7 @@ import type {
   ControlStatus,
   CoprocessorStatus,
   ExportStatus,
+  Limits,
   MqttStatus,
   ServiceStatus,
 } from '../wire/control.ts';
@@ -46,10 +47,11 @@ function formatCoprocessors(coprocessors: readonly CoprocessorStatus[]): string[
   if (coprocessors.length === 0) return [];
   const rows = coprocessors.map(({ name, state, restarts }) => [name, state, String(restarts)]);
   return table(['CO-PROCESSOR', 'STATE', 'RETURNS'], rows, [2], (index) => {
-    const { reason, remoteproc } = coprocessors[index] as CoprocessorStatus;
+    const { reason, remoteproc, limits } = coprocessors[index] as CoprocessorStatus;
     return [
       ...(remoteproc === undefined ? [] : wrap(`remoteproc: ${visible(remoteproc)}`)),
       ...(reason === undefined ? [] : wrap(`reason: ${visible(reason)}`)),
+      ...formatLimits(limits),
     ];
   });
 }
@@ -81,7 +83,7 @@ function formatGuests(exports: readonly ExportStatus[]): string[] {
     socket,
   ]);
   return table(['GUEST', 'LINES', 'FRONT-END', 'SOCKET'], rows, [1], (index) => {
-    const { features, counters } = exports[index] as ExportStatus;
+    const { features, counters, limits } = exports[index] as ExportStatus;
     const { requests, errors, interrupts, invalidEvents, badChains } = counters;
     const counts = [
       `requests ${requests}`,
@@ -94,13 +96,14 @@ function formatGuests(exports: readonly ExportStatus[]): string[] {
       ...wrap(`features: ${features.length === 0 ? 'none yet' : features.join(' ')}`),
       ...wrapItems(counts, ', '),
       ...(bad.length === 0 ? [] : wrapItems([`bad chains: ${bad[0]}`, ...bad.slice(1)], ', ')),
+      ...formatLimits(limits),
     ];
   });
 }
 
 function formatMqtt(mqtt: MqttStatus | null): string[] {
   if (mqtt === null) return [];
-  const { broker, connected, reason, counters } = mqtt;
+  const { broker, connected, reason, counters, limits } = mqtt;
   const state = connected
     ? 'connected'
     : `not connected${reason === undefined ? '' : `: ${visible(reason)}`}`;
@@ -114,7 +117,13 @@ function formatMqtt(mqtt: MqttStatus | null): string[] {
     `retained ignored ${counters.ignoredRetained}`,
     `reconnects ${counters.reconnects}`,
   ];
-  return [`MQTT`, `  broker: ${visible(broker)}`, ...wrap(state), ...wrapItems(counts, ', ')];
+  return [
+    `MQTT`,
+    `  broker: ${visible(broker)}`,
+    ...wrap(state),
+    ...wrapItems(counts, ', '),
+    ...formatLimits(limits),
+  ];
 }
 
 function formatOwners(owners: ServiceStatus['owners']): string[] {
@@ -128,7 +137,7 @@ function formatOwners(owners: ServiceStatus['owners']): string[] {
 
 function formatControl(control: ControlStatus | null): string[] {
   if (control === null) return [];
-  const { connections, counters } = control;
+  const { connections, counters, limits } = control;
   const counts = [
     `connections ${connections}`,
     `requests ${counters.requests}`,
@@ -138,7 +147,14 @@ function formatControl(control: ControlStatus | null): string[] {
     `edges ${counters.edges}`,
     `dropped ${counters.droppedEdges}`,
   ];
-  return ['CONTROL SOCKET', ...wrapItems(counts, ', ')];
+  return ['CONTROL SOCKET', ...wrapItems(counts, ', '), ...formatLimits(limits)];
+}
+
+/** What was too much, as far as anything was. */
+function formatLimits(limits: Limits = {}): string[] {
+  const reached = Object.entries(limits).filter(([name, count]) => count > 0 && name !== 'connections');
+  const [first, ...others] = reached.map(([name, count]) => `${visible(name)} ${count}`);
+  return first === undefined ? [] : wrapItems([`limits: ${first}`, ...others], ', ');
 }
 
 /** A table with what `details` has for each row below it. Columns of `numeric` are aligned to the right. */

@@ -7,7 +7,6 @@ import { MetuxDevice } from '../exporters/virtio-gpio/metux-device.ts';
 import { ResumeFile, ResumeFileError } from '../exporters/virtio-gpio/resume-file.ts';
 import { ResumeState } from '../exporters/virtio-gpio/resume-state.ts';
 import { VhostUserServer } from '../exporters/virtio-gpio/server.ts';
-import { onDeadMapping } from '../native.ts';
 import type { SelectedLine } from '../gpio/line-selection.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import type { ServiceStatus } from '../wire/control.ts';
@@ -16,7 +15,6 @@ import { REPLY_2020, REPLY_2021 } from '../wire/metux-gpio.ts';
 interface GuestExport {
   /** Outlives the service, with what the guest set; null without one. */
   readonly resumeFile: ResumeFile | null;
-  readonly unwatch: () => void;
   readonly config: ExportConfig;
   readonly lines: readonly SelectedLine[];
   readonly server: VhostUserServer;
@@ -86,21 +84,7 @@ export class GuestExports {
       onConnected: this.#onGuest,
       onDisconnected: this.#onGuest,
     });
-    this.#exports.set(name, { config, lines, server, resumeFile, unwatch: this.#watch(name, resumeFile) });
-  }
-
-  /** Says so when somebody truncates the file: its guest goes on, with what this process knows. @returns how to stop it */
-  #watch(name: string, file: ResumeFile | null): () => void {
-    if (file === null) return () => {};
-    const unwatch = onDeadMapping(() => {
-      if (!file.isDead) return;
-      unwatch();
-      this.#onLog(
-        'warn',
-        `export ${name}: somebody truncated ${file.path}: what the guest sets is kept as long as this service runs`,
-      );
-    });
-    return unwatch;
+    this.#exports.set(name, { config, lines, server, resumeFile });
   }
 
   #device(
@@ -144,7 +128,6 @@ export class GuestExports {
   remove(name: string): void {
     const removed = this.#exports.get(name);
     removed?.server.close();
-    removed?.unwatch();
     // Behind the device, which writes to it. It stays on disk for the next service.
     removed?.resumeFile?.close();
     this.#exports.delete(name);
@@ -224,11 +207,11 @@ export class GuestExports {
       this.listen(name);
       return;
     }
-    const { server, resumeFile, unwatch } = before;
+    const { server, resumeFile } = before;
     server.device.configure(lines);
     server.device.pollUs = config.pollUs;
     server.reconnectGraceMs = config.reconnectGraceMs;
-    this.#exports.set(name, { config, lines, server, resumeFile, unwatch });
+    this.#exports.set(name, { config, lines, server, resumeFile });
   }
 
   /** Exports, as `status` shows them. */
@@ -242,6 +225,7 @@ export class GuestExports {
         connected: server.connected,
         features: featureNames(server.features),
         counters: { requests, errors, interrupts, invalidEvents, badChains: { ...badChains } },
+        limits: { ...server.counters },
       };
     });
   }

@@ -61,29 +61,35 @@ const checkMqtt = fields(
       'reconnects',
     ),
   },
-  { reason: text },
+  { reason: text, limits: record(anyCount) },
 );
-const checkControl = fields({
-  connections: anyCount,
-  counters: counters('requests', 'errors', 'badRequests', 'refusedConnections', 'edges', 'droppedEdges'),
-});
-const checkExport = fields({
-  name: text,
-  socket: text,
-  lines: anyCount,
-  connected: flag,
-  features: list(text, 'names'),
-  counters: fields({
-    requests: anyCount,
-    errors: anyCount,
-    interrupts: anyCount,
-    invalidEvents: anyCount,
-    badChains: record(anyCount),
-  }),
-});
+const checkControl = fields(
+  {
+    connections: anyCount,
+    counters: counters('requests', 'errors', 'badRequests', 'refusedConnections', 'edges', 'droppedEdges'),
+  },
+  { limits: record(anyCount) },
+);
+const checkExport = fields(
+  {
+    name: text,
+    socket: text,
+    lines: anyCount,
+    connected: flag,
+    features: list(text, 'names'),
+    counters: fields({
+      requests: anyCount,
+      errors: anyCount,
+      interrupts: anyCount,
+      invalidEvents: anyCount,
+      badChains: record(anyCount),
+    }),
+  },
+  { limits: record(anyCount) },
+);
 const checkCoprocessor = fields(
   { name: text, state: oneOf('running', 'restarting', 'stopped', 'failed'), restarts: anyCount },
-  { reason: text, remoteproc: text },
+  { reason: text, remoteproc: text, limits: record(anyCount) },
 );
 const STATUS = {
   version: text,

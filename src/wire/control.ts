@@ -93,6 +93,9 @@ export interface LineEdge {
   readonly direction: 'in' | 'out';
 }
 
+/** What a peer had too much of: connections that were closed, doorbells that were not listened to, by reason (docs/limits.md). */
+export type Limits = Readonly<Record<string, number>>;
+
 export interface MqttStatus {
   /** `embedded`, or the URL without its user info. */
   readonly broker: string;
@@ -110,6 +113,8 @@ export interface MqttStatus {
     readonly refusedPublications: number;
     readonly reconnects: number;
   };
+  /** {@link Limits}, of the embedded broker; absent without one. */
+  readonly limits?: Limits;
 }
 
 export interface CoprocessorStatus {
@@ -121,6 +126,8 @@ export interface CoprocessorStatus {
   readonly state: 'running' | 'restarting' | 'stopped' | 'failed';
   /** How often it came back. */
   readonly restarts: number;
+  /** {@link Limits} */
+  readonly limits?: Limits;
   /** State of the kernel's remoteproc that runs its firmware, as in sysfs. */
   readonly remoteproc?: string;
   /** Why it does not run, or why a chip of it stays away. */
@@ -154,6 +161,8 @@ export interface ExportStatus {
     readonly invalidEvents: number;
     readonly badChains: Readonly<Record<string, number>>;
   };
+  /** {@link Limits} */
+  readonly limits?: Limits;
 }
 
 /** Of the control socket itself. */
@@ -171,6 +180,8 @@ export interface ControlStatus {
     /** Edges that connections lost because they did not read. */
     readonly droppedEdges: number;
   };
+  /** {@link Limits} */
+  readonly limits?: Limits;
 }
 
 export interface ServiceStatus {

@@ -9,6 +9,8 @@ export const MAX_UNSENT_BYTES = 1024 * 1024;
 const RESUME_UNSENT_BYTES = MAX_UNSENT_BYTES / 2;
 /** Of one message of edges. */
 const MAX_BATCH_CHARACTERS = 32_768;
+/** Who has taken nothing for so long, and has much to take, does not read. */
+const STUCK_MS = 5000;
 
 export interface ClientOutputOptions {
   readonly socket: Socket;
@@ -30,6 +32,8 @@ export class ClientOutput {
   /** Subscriptions that lost edges and were not told; while there are some, all edges are dropped. */
   readonly #dropping = new Set<Subscription>();
   #ended = false;
+  /** When the client took something last. */
+  #takenAtMs = performance.now();
 
   constructor(options: ClientOutputOptions) {
     this.#options = options;
@@ -38,6 +42,11 @@ export class ClientOutput {
   /** Whether the client has to take something before more is made for it. */
   get isFull(): boolean {
     return this.#unsentBytes > MAX_UNSENT_BYTES;
+  }
+
+  /** Whether the client leaves so much unread, for so long, that it may be put out for another. */
+  get isStuck(): boolean {
+    return this.#unsentBytes > RESUME_UNSENT_BYTES && performance.now() - this.#takenAtMs >= STUCK_MS;
   }
 
   get #unsentBytes(): number {
@@ -99,6 +108,7 @@ export class ClientOutput {
 
   /** The client, or the kernel for it, has taken something. */
   readonly #onWritten = (): void => {
+    this.#takenAtMs = performance.now();
     if (this.#ended || this.#unsentBytes > RESUME_UNSENT_BYTES) return;
     for (const subscription of this.#dropping) this.#tellDropped(subscription);
     this.#dropping.clear();

@@ -4,7 +4,7 @@ import { encodeEnded, encodeError, encodeGreeting, encodeResult } from '../../wi
 import { ControlFault, decodeRequest } from '../../wire/control-request.ts';
 import { ClientOutput } from './client-output.ts';
 import { type EdgeSink, Subscription } from './control-line.ts';
-import type { ControlCounters } from './counters.ts';
+import type { ControlCounters, ControlLimits } from './counters.ts';
 import { LineWork, lineInfo } from './line-work.ts';
 import { RequestSplitter } from './request-splitter.ts';
 import {
@@ -22,6 +22,8 @@ import type { Turns, TurnTaker } from './turns.ts';
 export const MAX_OUTSTANDING = 256;
 /** Of one connection. */
 export const MAX_SUBSCRIPTIONS = 64;
+/** A request that has begun is to be there, all of it, after this time. */
+export const REQUEST_TIMEOUT_MS = 10_000;
 
 export interface ConnectionOptions {
   readonly socket: Socket;
@@ -29,6 +31,8 @@ export interface ConnectionOptions {
   readonly context: RequestContext;
   readonly turns: Turns;
   readonly counters: ControlCounters;
+  readonly limits: ControlLimits;
+  readonly requestTimeoutMs: number;
   /** A fault of ours in a request. */
   readonly onFault: (error: unknown) => void;
   readonly onClosed: () => void;
@@ -47,6 +51,11 @@ export class ControlConnection implements TurnTaker, EdgeSink {
   /** Requests that are not answered, and the lines that they are about. */
   #outstanding = 0;
   #outstandingLines = 0;
+  /** A whole request has come, right or wrong. */
+  #hasAsked = false;
+  /** Runs while a part of a request is here. */
+  #timer: NodeJS.Timeout | null = null;
+  #isUnread = false;
   /** The client will send no more. */
   #inputEnded = false;
   /** All is said. */
@@ -92,14 +101,25 @@ export class ControlConnection implements TurnTaker, EdgeSink {
     );
   }
 
+  /** Whether it may be put out for another: it has never asked anything, or does not read. */
+  get isIdle(): boolean {
+    return !this.#hasAsked || this.#output.isStuck;
+  }
+
   step(): boolean {
     if (this.#work !== null) {
       if (!this.#work.step()) this.#work = null;
       return true;
     }
-    if (this.#closed || this.#isEnding || this.#isBlocked) return false;
+    if (this.#closed || this.#isEnding) return false;
+    if (this.#isBlocked) {
+      this.#countUnread();
+      return false;
+    }
     const line = this.#splitter.next();
     if (line === null) return this.#inputTaken();
+    this.#hasAsked = true;
+    this.#stopTimer();
     if (line === 'too long') {
       const message = `a request has at most ${MAX_REQUEST_BYTES} bytes`;
       this.#badRequest(new ControlFault(null, 'ERR_LIMIT', message));
@@ -117,9 +137,34 @@ export class ControlConnection implements TurnTaker, EdgeSink {
     return true;
   }
 
+  /** Once for each time that the output is full. */
+  #countUnread(): void {
+    const { isFull } = this.#output;
+    if (isFull && !this.#isUnread) this.#options.limits.unreadPauses++;
+    this.#isUnread = isFull;
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #stalled(): void {
+    this.#timer = null;
+    this.#options.limits.stalledConnections++;
+    const message = `a request that has begun was not complete after ${this.#options.requestTimeoutMs / 1000} s`;
+    this.#splitter.clear();
+    this.#badRequest(new ControlFault(null, 'ERR_LIMIT', message));
+    this.#inputEnded = true;
+    this.#options.turns.work(this);
+  }
+
   /** Every line that came was taken. */
   #inputTaken(): boolean {
+    this.#isUnread = false;
     if (!this.#inputEnded) {
+      if (this.#splitter.bytes > 0)
+        this.#timer ??= setTimeout(() => this.#stalled(), this.#options.requestTimeoutMs);
       this.#socket.resume();
       return false;
     }
@@ -255,10 +300,10 @@ export class ControlConnection implements TurnTaker, EdgeSink {
     this.#subscriptions.clear();
   }
 
-  /** The service ends, with a last word. */
-  dismiss(reason: string): void {
+  /** The connection ends, with a last word. */
+  dismiss(reason: string, code: 'ERR_CLOSED' | 'ERR_LIMIT' = 'ERR_CLOSED'): void {
     if (this.#closed) return;
-    this.#output.send(encodeError(null, failure('ERR_CLOSED', reason)));
+    this.#output.send(encodeError(null, failure(code, reason)));
     this.#output.flush();
     this.close();
   }
@@ -267,6 +312,7 @@ export class ControlConnection implements TurnTaker, EdgeSink {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#stopTimer();
     this.#output.close();
     this.#splitter.clear();
     this.#unsubscribeAll();

@@ -11,15 +11,15 @@ import type {
   ServiceStatus,
 } from '../../wire/control.ts';
 import { encodeError } from '../../wire/control-reply.ts';
-import { ControlConnection } from './connection.ts';
+import { ControlConnection, REQUEST_TIMEOUT_MS } from './connection.ts';
 import { ControlLines } from './control-line.ts';
-import { ControlCounters } from './counters.ts';
+import { ControlCounters, ControlLimits } from './counters.ts';
 import { LineIndex } from './line-index.ts';
 import { type ListeningSocket, openListeningSocket } from './listening-socket.ts';
 import { failure, type RequestContext } from './requests.ts';
 import { Turns } from './turns.ts';
 
-/** Clients at a time; one more is told so, and turned away. */
+/** Clients at a time; one more puts out one that has never asked anything or does not read, or is told so and turned away. */
 export const MAX_CONNECTIONS = 64;
 
 export interface ControlServerOptions {
@@ -38,6 +38,8 @@ export interface ControlServerOptions {
   readonly reload: () => Promise<ReloadReport>;
   /** Starts, stops or restarts a co-processor; what it throws is told to the client. */
   readonly coprocessor: (name: string, action: CoprocessorAction) => Promise<CoprocessorStatus>;
+  /** How long a request may take from its first byte to its last; default 10 s. */
+  readonly requestTimeoutMs?: number;
   readonly onLog: (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void;
 }
 
@@ -49,6 +51,7 @@ export class ControlServer implements LineConsumer {
   readonly name = 'command line';
   readonly #options: ControlServerOptions;
   readonly #counters = new ControlCounters();
+  readonly #limits = new ControlLimits();
   readonly #turns = new Turns();
   readonly #lines: ControlLines;
   readonly #context: RequestContext;
@@ -73,7 +76,11 @@ export class ControlServer implements LineConsumer {
   }
 
   get status(): ControlStatus {
-    return { connections: this.#connections.size, counters: { ...this.#counters } };
+    return {
+      connections: this.#connections.size,
+      counters: { ...this.#counters },
+      limits: { ...this.#limits },
+    };
   }
 
   /** Lines that are open now. */
@@ -109,7 +116,7 @@ export class ControlServer implements LineConsumer {
   }
 
   #accept(socket: Socket): void {
-    if (this.#connections.size >= MAX_CONNECTIONS) return this.#turnAway(socket);
+    if (this.#connections.size >= MAX_CONNECTIONS && !this.#displace()) return this.#turnAway(socket);
     const { version, onLog } = this.#options;
     const connection = new ControlConnection({
       socket,
@@ -117,11 +124,24 @@ export class ControlServer implements LineConsumer {
       context: this.#context,
       turns: this.#turns,
       counters: this.#counters,
+      limits: this.#limits,
+      requestTimeoutMs: this.#options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
       onFault: (error) =>
         onLog('error', `control socket: ${error instanceof Error ? error.stack : String(error)}`),
       onClosed: () => this.#connections.delete(connection),
     });
     this.#connections.add(connection);
+  }
+
+  /** Puts the oldest connection out that nobody uses. @returns whether there was one */
+  #displace(): boolean {
+    for (const connection of this.#connections) {
+      if (!connection.isIdle) continue;
+      this.#limits.displacedConnections++;
+      connection.dismiss('there are too many clients, and this one was not using the service', 'ERR_LIMIT');
+      return true;
+    }
+    return false;
   }
 
   #turnAway(socket: Socket): void {

@@ -9,3 +9,13 @@ export class ControlCounters implements Readonly<ControlStatus['counters']> {
   edges = 0;
   droppedEdges = 0;
 }
+
+/** What clients had too much of. */
+export class ControlLimits {
+  /** Connections closed in favour of newer ones: they had never asked anything, or did not read. */
+  displacedConnections = 0;
+  /** Connections closed with a part of a request that did not go on. */
+  stalledConnections = 0;
+  /** How often a client was not read from, as it did not take its answers. */
+  unreadPauses = 0;
+}

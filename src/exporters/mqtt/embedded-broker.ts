@@ -3,8 +3,9 @@ import { Aedes, type AedesPublishPacket, type Client, type Subscription } from '
 import { BrokerConnection } from './broker-connection.ts';
 import { BrokerStore } from './broker-store.ts';
 import { MqttError } from './mqtt-error.ts';
+import type { BrokerLimit } from './shared-tables.ts';
 
-/** Connections at a time; more are closed at once. */
+/** Connections at a time; one more puts out one without a CONNECT, or is closed at once. */
 export const MAX_CONNECTIONS = 100;
 /** Subscriptions of one client; more are refused (SUBACK 0x80). */
 export const MAX_SUBSCRIPTIONS = 1000;
@@ -29,6 +30,10 @@ export interface EmbeddedBrokerOptions {
   readonly onLog: (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void;
   /** How long a client may take to say who it is; 5 s when absent. */
   readonly connectTimeoutMs?: number;
+  /** How long a packet may take from its first byte to its last; 10 s when absent. */
+  readonly packetTimeoutMs?: number;
+  /** A client went beyond a limit; told for each time. */
+  readonly onLimit?: (limit: BrokerLimit) => void;
 }
 
 /**
@@ -45,6 +50,9 @@ export class EmbeddedBroker {
   readonly #connections = new Set<BrokerConnection>();
   readonly #subscriptions = new WeakMap<Client, Set<string>>();
   readonly #unsent = new WeakMap<BrokerConnection, { count: number }>();
+  /** Ended for others. */
+  readonly #displaced = new WeakSet<BrokerConnection>();
+  readonly #onLimit: (limit: BrokerLimit) => void;
   #isFullTold = false;
   #isVersionTold = false;
   #closing: Promise<void> | null = null;
@@ -64,7 +72,7 @@ export class EmbeddedBroker {
       drainTimeout: CONNECT_TIMEOUT_MS,
       maxInflightInbound: MAX_UNRELEASED,
     });
-    const embedded = new EmbeddedBroker(broker, store, options.onLog);
+    const embedded = new EmbeddedBroker(broker, store, options);
     try {
       await embedded.#listen(options);
     } catch (error) {
@@ -74,20 +82,26 @@ export class EmbeddedBroker {
     return embedded;
   }
 
-  private constructor(broker: Aedes, store: BrokerStore, onLog: EmbeddedBrokerOptions['onLog']) {
+  private constructor(broker: Aedes, store: BrokerStore, options: EmbeddedBrokerOptions) {
+    const { onLog, packetTimeoutMs, onLimit = () => {} } = options;
+    this.#onLimit = onLimit;
     this.#broker = broker;
     this.#store = store;
     this.#onLog = onLog;
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 });
-    this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on('connection', (socket) => {
-      const connection = new BrokerConnection(socket);
+      if (this.#connections.size >= MAX_CONNECTIONS && !this.#displace()) {
+        this.#dropped();
+        socket.destroy();
+        return;
+      }
+      const connection = new BrokerConnection(socket, packetTimeoutMs);
       this.#connections.add(connection);
       connection.once('close', () => this.#closed(connection));
       broker.handle(connection);
     });
-    this.#server.on('drop', () => this.#dropped());
-    broker.preConnect = (_client, packet, done) => {
+    broker.preConnect = (client, packet, done) => {
+      (client.conn as BrokerConnection).isConnected = true;
       packet.clean = true;
       if (packet.protocolVersion === 5) this.#refusedVersion();
       done(null, true);
@@ -170,8 +184,23 @@ export class EmbeddedBroker {
     await this.#store.destroy();
   }
 
+  /** Puts the oldest connection out that has not said who it is. @returns whether there was one */
+  #displace(): boolean {
+    for (const connection of this.#connections) {
+      if (connection.isConnected) continue;
+      this.#onLimit('displacedConnections');
+      this.#displaced.add(connection);
+      this.#connections.delete(connection);
+      connection.destroy();
+      return true;
+    }
+    return false;
+  }
+
   #closed(connection: BrokerConnection): void {
     this.#connections.delete(connection);
+    if (connection.endedFor !== null) this.#onLimit(`${connection.endedFor}Connections`);
+    else if (!connection.isConnected && !this.#displaced.has(connection)) this.#onLimit('silentConnections');
     this.#isFullTold = false;
     const unsent = this.#unsent.get(connection);
     if (unsent === undefined) return;
@@ -182,6 +211,7 @@ export class EmbeddedBroker {
   }
 
   #dropped(): void {
+    this.#onLimit('refusedConnections');
     if (this.#isFullTold) return;
     this.#isFullTold = true;
     this.#onLog('warn', `the embedded MQTT broker has ${MAX_CONNECTIONS} connections: more are closed`);
@@ -211,11 +241,13 @@ export class EmbeddedBroker {
     if (unsentBytes >= STUCK_BYTES) {
       if (!connection.destroyed) {
         this.#onLog('warn', `MQTT client ${printable(client.id)} does not read: it is disconnected`);
+        this.#onLimit('unreadConnections');
         connection.destroy();
       }
       return false;
     }
     if (packet.qos > 0) return true;
+    this.#onLimit('unsentMessages');
     const unsent = this.#unsent.get(connection);
     if (unsent !== undefined) {
       unsent.count++;

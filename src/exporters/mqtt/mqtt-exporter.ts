@@ -3,7 +3,7 @@ import type { ChipLines } from '../../gpio/chip-lines.ts';
 import type { LineConsumer, LineHandle } from '../../gpio/line-handle.ts';
 import type { SelectedLine } from '../../gpio/line-selection.ts';
 import { LocalEdge } from '../../gpio/local-edge.ts';
-import type { MqttStatus } from '../../wire/control.ts';
+import type { Limits, MqttStatus } from '../../wire/control.ts';
 import { CommandRunner } from './command-runner.ts';
 import {
   createRing,
@@ -16,7 +16,13 @@ import {
 } from './line-ring.ts';
 import type { MqttOptions } from './mqtt-options.ts';
 import { redact, secretsForAll } from './secrets.ts';
-import { COPROCESSOR_STATES, type CoprocessorState, SharedCounters, SharedTables } from './shared-tables.ts';
+import {
+  BROKER_LIMITS,
+  COPROCESSOR_STATES,
+  type CoprocessorState,
+  SharedCounters,
+  SharedTables,
+} from './shared-tables.ts';
 import { assignSegments } from './topic-names.ts';
 import type { FromWorker, Log } from './worker-messages.ts';
 import { WorkerThread } from './worker-thread.ts';
@@ -254,6 +260,10 @@ export class MqttExporter implements LineConsumer {
     return this.#worker.port;
   }
 
+  get #brokerLimits(): Limits {
+    return Object.fromEntries(BROKER_LIMITS.map((name) => [name, this.#counters.get(name)]));
+  }
+
   get status(): MqttStatus {
     const { broker } = this.#options.config;
     const counters = this.#counters;
@@ -261,6 +271,7 @@ export class MqttExporter implements LineConsumer {
       broker: redact(broker),
       connected: this.#isConnected,
       ...(this.#reason === undefined ? {} : { reason: this.#reason }),
+      ...(broker === 'embedded' ? { limits: this.#brokerLimits } : {}),
       counters: {
         published: counters.get('published'),
         eventsDropped: counters.get('eventsDropped') + this.#ring.edgesLost,

@@ -54,6 +54,18 @@ export class SharedTables {
   }
 }
 
+/** What clients of the embedded broker had too much of: docs/limits.md. */
+export const BROKER_LIMITS = [
+  'refusedConnections',
+  'displacedConnections',
+  'silentConnections',
+  'stalledConnections',
+  'brokenConnections',
+  'unreadConnections',
+  'unsentMessages',
+] as const;
+export type BrokerLimit = (typeof BROKER_LIMITS)[number];
+
 /** Counters of the worker, in the order of their elements. */
 const COUNTERS = [
   'published',
@@ -68,6 +80,7 @@ const COUNTERS = [
   /** Events taken from the ring, and of these those that were published or dropped: a crash of the worker loses the difference. */
   'eventsTaken',
   'eventsSettled',
+  ...BROKER_LIMITS,
 ] as const;
 export type CounterName = (typeof COUNTERS)[number];
 

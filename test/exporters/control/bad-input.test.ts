@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { MAX_CONNECTIONS } from '../../../src/exporters/control/control-server.ts';
 import { MAX_REQUEST_BYTES } from '../../../src/wire/control.ts';
 import { DeferredChip } from '../virtio-gpio/deferred-chip.ts';
@@ -165,6 +165,7 @@ describe('clients that come and go', () => {
   it('are told when there are too many, and find a place later', async () => {
     const { path, server, log } = await serve();
     const clients = await Promise.all(Array.from({ length: MAX_CONNECTIONS }, () => RawClient.greeted(path)));
+    for (const client of clients) await client.result('chips');
     const more = await RawClient.open(path);
     expect(await more.next()).toEqual({
       id: null,
@@ -179,6 +180,42 @@ describe('clients that come and go', () => {
     expect(await (await RawClient.greeted(path)).result('chips')).toHaveLength(1);
   });
 
+  it('give place to others when they have never asked anything, or do not read', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { path, server } = await serve();
+    const used = await RawClient.greeted(path);
+    await used.result('chips');
+    const deaf = await RawClient.greeted(path);
+    deaf.socket.pause();
+    for (let i = 0; i < 10_000; i++) deaf.ask(1, 'lines');
+    await eventually(() => expect(server.status.limits).toMatchObject({ unreadPauses: 1 }));
+    const asked: RawClient[] = [];
+    for (let i = 2; i < MAX_CONNECTIONS; i++) {
+      asked.push(await RawClient.greeted(path));
+      await asked.at(-1)!.result('chips');
+    }
+    const refused = await RawClient.open(path);
+    expect(await refused.next()).toMatchObject({ error: { code: 'ERR_LIMIT' } });
+    vi.advanceTimersByTime(5000);
+    expect(await (await RawClient.greeted(path)).result('chips')).toHaveLength(1);
+    expect(server.status.limits).toMatchObject({ displacedConnections: 1 });
+    expect(await used.result('chips')).toHaveLength(1);
+  });
+
+  it('may not leave a request half said', async () => {
+    const { path, server } = await serve({ requestTimeoutMs: 30 });
+    const client = await RawClient.greeted(path);
+    client.send('{"id":1,"meth');
+    expect(await client.next()).toMatchObject({
+      id: null,
+      error: { code: 'ERR_LIMIT', message: 'a request that has begun was not complete after 0.03 s' },
+    });
+    await client.untilEnded();
+    expect(server.status.limits).toMatchObject({ stalledConnections: 1 });
+    await eventually(() => expect(server.status.connections).toBe(0));
+  });
+
   it('may be a thousand at once', async () => {
     const { path, server } = await serve();
     const clients: RawClient[] = [];
@@ -189,9 +226,13 @@ describe('clients that come and go', () => {
       clients.push(...some);
       first.push(...(await Promise.all(some.map((client) => client.next()))));
     }
-    expect(first.filter(({ service }) => service === 'rproc-gpio')).toHaveLength(MAX_CONNECTIONS);
-    expect(first.filter(({ error }) => error !== undefined)).toHaveLength(1000 - MAX_CONNECTIONS);
-    expect(server.status.counters.refusedConnections).toBe(1000 - MAX_CONNECTIONS);
+    // None of them asks anything: each is greeted, and gives place to a newer one.
+    expect(first.filter(({ service }) => service === 'rproc-gpio')).toHaveLength(1000);
+    expect(server.status).toMatchObject({
+      connections: MAX_CONNECTIONS,
+      counters: { refusedConnections: 0 },
+      limits: { displacedConnections: 1000 - MAX_CONNECTIONS },
+    });
     for (const { socket } of clients) socket.destroy();
     await eventually(() => expect(server.status.connections).toBe(0));
     expect(await (await RawClient.greeted(path)).result('chips')).toHaveLength(1);

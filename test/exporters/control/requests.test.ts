@@ -274,6 +274,7 @@ describe('status and reload', () => {
           edges: 0,
           droppedEdges: 0,
         },
+        limits: { displacedConnections: 0, stalledConnections: 0, unreadPauses: 0 },
       },
     });
   });

@@ -301,11 +301,13 @@ describe('EmbeddedBroker: bounds', () => {
   });
 
   it('serves 100 connections, closes more, and serves again when some are gone', async () => {
-    const broker = await listen();
+    const limits = new Map<string, number>();
+    const broker = await listen({ onLimit: (limit) => limits.set(limit, (limits.get(limit) ?? 0) + 1) });
     const sockets: Socket[] = [];
     for (let i = 0; i < 1000; i++) {
       const opened = connectSocket({ host: '127.0.0.1', port: broker.port });
       opened.on('error', () => {});
+      opened.write(CONNECT(`client ${i}`));
       sockets.push(opened);
     }
     owned.push(() => sockets.forEach((each) => void each.destroy()));
@@ -317,6 +319,10 @@ describe('EmbeddedBroker: bounds', () => {
       }
     });
     expect(broker.connectionCount).toBe(MAX_CONNECTIONS);
+    // Some are put out before their CONNECT was read.
+    const { refusedConnections = 0, displacedConnections = 0 } = Object.fromEntries(limits);
+    expect(refusedConnections + displacedConnections).toBe(1000 - MAX_CONNECTIONS);
+    expect(refusedConnections).toBeGreaterThan(0);
     expect(log).toEqual([
       `warn the embedded MQTT broker has ${MAX_CONNECTIONS} connections: more are closed`,
     ]);
@@ -324,6 +330,28 @@ describe('EmbeddedBroker: bounds', () => {
     const closed = left.map((each) => once(each, 'close'));
     for (const each of left) each.end();
     await Promise.all(closed);
+    await serves(broker);
+  });
+
+  it('keeps nobody out for connections that say nothing', async () => {
+    const limits: string[] = [];
+    const broker = await listen({ onLimit: (limit) => limits.push(limit) });
+    const silent = await Promise.all(Array.from({ length: MAX_CONNECTIONS + 10 }, () => socket(broker.port)));
+    await serves(broker);
+    expect(limits.filter((limit) => limit === 'displacedConnections').length).toBeGreaterThanOrEqual(11);
+    expect(limits).not.toContain('refusedConnections');
+    for (const each of silent) each.destroy();
+  });
+
+  it('disconnects who leaves a packet half sent', async () => {
+    const limits: string[] = [];
+    const broker = await listen({ packetTimeoutMs: 50, onLimit: (limit) => limits.push(limit) });
+    const half = await socket(broker.port);
+    half.resume();
+    half.write(CONNECT('half'));
+    half.write(SUBSCRIBE('a/b').subarray(0, 6));
+    await once(half, 'close');
+    expect(limits).toEqual(['stalledConnections']);
     await serves(broker);
   });
 

@@ -1,6 +1,7 @@
 /** Where the worker thread starts. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { EmbeddedBroker } from '../embedded-broker.ts';
+import { SharedCounters } from '../shared-tables.ts';
 import type { FromWorker, ToWorker, WorkerData } from '../worker-messages.ts';
 import { MqttWorker } from './mqtt-worker.ts';
 
@@ -20,10 +21,12 @@ async function run(): Promise<void> {
   if (options.broker === 'embedded') {
     // It speaks no other version, and our own connection to it gains nothing by one.
     options = { ...options, protocolVersion: '3.1.1' };
+    const counters = new SharedCounters(data.counters);
     broker = await EmbeddedBroker.listen({
       port: options.port,
       bind: options.bind,
       onLog: (level, message) => post({ kind: 'log', level, message }),
+      onLimit: (limit) => counters.add(limit),
     });
   }
   const url = broker === null ? new URL(options.broker) : loopbackUrl(options.bind, broker.port);
