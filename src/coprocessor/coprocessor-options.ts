@@ -1,3 +1,4 @@
+import type { NeedlessRings } from '../virtqueue/needless-rings.ts';
 import { CoprocessorError } from './coprocessor-error.ts';
 import type { DoorbellOptions } from './doorbell.ts';
 import type { ExecOptions } from './firmware-process.ts';
@@ -23,6 +24,8 @@ export interface CoprocessorOptions {
   readonly onLog?: Log | undefined;
   /** Somebody else logs why it ended or lost a device: then that is told to the debug log only. */
   readonly isSupervised?: boolean | undefined;
+  /** Counts calls without cause, over the lives of the co-processor. */
+  readonly calls?: NeedlessRings | undefined;
   /** Where sysfs is mounted; `/sys` unless given. */
   readonly sysfsRoot?: string | undefined;
 }

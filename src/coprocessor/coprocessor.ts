@@ -1,4 +1,5 @@
 import { onDeadMapping } from '../native.ts';
+import { NeedlessRings, PAUSE_MS } from '../virtqueue/needless-rings.ts';
 import { type ResourceTable, VDEV_OFFSET } from '../wire/resource-table.ts';
 import { BufferMemory } from './buffer-memory.ts';
 import { CoprocessorError, hex } from './coprocessor-error.ts';
@@ -9,7 +10,7 @@ import {
   isInheritable,
 } from './coprocessor-options.ts';
 import { DeviceMemory } from './device-memory.ts';
-import type { Doorbell } from './doorbell.ts';
+import { ANY_NOTIFY_ID, type Doorbell } from './doorbell.ts';
 import { FirmwareProcess } from './firmware-process.ts';
 import { FirmwareWait } from './firmware-wait.ts';
 import { kernelVdevs } from './kernel-vdevs.ts';
@@ -54,11 +55,15 @@ export class Coprocessor {
   /** Indices of vdevs that were reset and whose firmware may still be busy with the old queues. */
   readonly #settling = new Map<number, Promise<unknown>>();
   #regions: MemoryRegion[] = [];
-  #memory: DeviceMemory | undefined;
   #unwatchMemory: () => void = () => {};
   #doorbell: Doorbell | undefined;
   #process: FirmwareProcess | undefined;
   #running: Running | undefined;
+  readonly #calls: NeedlessRings;
+  /** How far the rings of all vdevs were taken at the last call. */
+  #calledAt = -1;
+  /** Calls are not listened to until then. */
+  #pause: NodeJS.Timeout | undefined;
   readonly #closingListeners: (() => void)[] = [];
   #bringUp: Promise<void> | undefined;
   #ended: { readonly reason: string; readonly isFailure: boolean } | undefined;
@@ -68,6 +73,7 @@ export class Coprocessor {
   constructor(options: CoprocessorOptions) {
     this.name = options.name;
     this.#options = options;
+    this.#calls = options.calls ?? new NeedlessRings();
   }
 
   /**
@@ -86,11 +92,8 @@ export class Coprocessor {
     try {
       await Promise.race([this.#bringUp, aborted]);
     } catch (error) {
-      const isClosed = error instanceof CoprocessorError && error.code === 'ERR_CLOSED';
-      // Whatever was found wrong in it follows from that.
-      const truncated = isClosed ? null : (this.#memory?.truncated ?? null);
       await this.close();
-      throw truncated === null ? error : new CoprocessorError('ERR_MEMORY_LOST', truncated, error);
+      throw error;
     }
   }
 
@@ -101,10 +104,9 @@ export class Coprocessor {
     checkOptions(this.#options);
     for (const source of sources) this.#regions.push(openMemory(source, sysfsRoot));
     const memory = new DeviceMemory(this.#regions);
-    this.#memory = memory;
     this.#unwatchMemory = onDeadMapping(() => {
       const { truncated } = memory;
-      if (truncated !== null) this.#end('ERR_MEMORY_LOST', truncated);
+      if (truncated !== null) this.#end('ERR_MEMORY', truncated);
     });
     const location = locateTable(resourceTable, memory);
     const doorbell = createDoorbell(doorbellOptions, timeoutMs, sysfsRoot);
@@ -291,6 +293,31 @@ export class Coprocessor {
 
   #called(notifyId: number): void {
     this.#wait.called(notifyId);
+    this.#tell(notifyId);
+    const { doorbell } = this.#options;
+    // Without a bound vdev there are no rings, and calls say other things. A doorbell that is polled never rings by itself.
+    if (doorbell.type === 'poll' || this.#bound.length === 0) return;
+    let position = 0;
+    for (const { queues } of this.#bound) for (const queue of queues) position += queue.nextUsed;
+    const hadWork = position !== this.#calledAt;
+    this.#calledAt = position;
+    if (this.#calls.rang(hadWork)) this.#pauseCalls();
+  }
+
+  /** It rings without end, and its rings are empty: they are looked at every few milliseconds for now. */
+  #pauseCalls(): void {
+    const doorbell = this.#doorbell;
+    if (doorbell?.pause === undefined || this.#pause !== undefined) return;
+    doorbell.pause();
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      doorbell.resume?.();
+      this.#tell(ANY_NOTIFY_ID);
+    }, PAUSE_MS);
+  }
+
+  /** The vdevs that are meant look at their rings. */
+  #tell(notifyId: number): void {
     // Backwards: a vdev may be closed, and so be taken out, by what its call brings.
     for (let i = this.#bound.length - 1; i >= 0; i--) {
       const vdev = this.#bound[i] as RemoteprocVdev;
@@ -298,7 +325,7 @@ export class Coprocessor {
     }
   }
 
-  #end(code: 'ERR_EXEC' | 'ERR_DOORBELL' | 'ERR_MEMORY_LOST', reason: string, isFailure = true): void {
+  #end(code: 'ERR_EXEC' | 'ERR_DOORBELL' | 'ERR_MEMORY', reason: string, isFailure = true): void {
     if (this.#ended !== undefined || this.#closing !== undefined) return;
     this.#abortStart(new CoprocessorError(code, reason));
     if (this.#running === undefined) return;
@@ -333,6 +360,7 @@ export class Coprocessor {
     this.#abortStart(this.#closedError());
     this.#wait.abort(this.#closedError());
     this.#doorbell?.close();
+    clearTimeout(this.#pause);
     // A start that is under way notices now, and must not leave anything behind.
     await this.#bringUp?.catch(() => {});
     await this.#process?.close();

@@ -18,6 +18,10 @@ export interface Doorbell {
    * @throws CoprocessorError ERR_DOORBELL
    */
   open(listener: (notifyId: number) => void, onLost?: (reason: string) => void): void | Promise<void>;
+  /** Does not listen until {@link resume}; ringing goes on. Absent where that is of no use. */
+  pause?(): void;
+  /** Listens again. What rang meanwhile may be told or not: the caller looks for itself. */
+  resume?(): void;
   /** What a firmware process inherits: the descriptors for kicks and for calls, or nothing. */
   readonly inheritedFds: readonly number[];
   /** No call ever comes: the listener is run at an interval, also when idle. */

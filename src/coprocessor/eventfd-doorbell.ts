@@ -10,6 +10,7 @@ export class EventfdDoorbell implements Doorbell {
   readonly #kickFd: number;
   readonly #callFd: number;
   #poll: PollHandle | undefined;
+  #ready: (status: number) => void = () => {};
   #closed = false;
 
   constructor() {
@@ -24,11 +25,20 @@ export class EventfdDoorbell implements Doorbell {
   }
 
   open(listener: (notifyId: number) => void, onLost?: (reason: string) => void): void {
-    const ready = (status: number): void => {
+    this.#ready = (status: number): void => {
       if (status < 0) onLost?.(`doorbell eventfd failed with errno ${-status}`);
       else listener(ANY_NOTIFY_ID);
     };
-    this.#poll = openPoll(this.#callFd, POLL_READABLE, ready, true);
+    this.resume();
+  }
+
+  pause(): void {
+    this.#poll?.close();
+    this.#poll = undefined;
+  }
+
+  resume(): void {
+    if (!this.#closed) this.#poll ??= openPoll(this.#callFd, POLL_READABLE, this.#ready, true);
   }
 
   close(): void {

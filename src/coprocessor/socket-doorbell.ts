@@ -29,11 +29,14 @@ export class SocketDoorbell implements Doorbell {
   readonly #connectTimeoutMs: number;
   readonly #incoming = new Uint8Array(256);
   readonly #outgoing = new Uint8Array(1);
+  /** By notify id: 1 when it was told of what is being read. */
+  readonly #told = new Uint8Array(MAX_ID + 1);
   /** By notify id: 1 when a kick waits for room in the socket's buffer. */
   readonly #pending = new Uint8Array(MAX_ID + 1);
   #fd = -1;
   #poll: PollHandle | undefined;
   #isFull = false;
+  #isPaused = false;
   #closed = false;
   #listener: (notifyId: number) => void = () => {};
   #onLost: ((reason: string) => void) | undefined;
@@ -101,9 +104,22 @@ export class SocketDoorbell implements Doorbell {
     });
   }
 
+  pause(): void {
+    this.#isPaused = true;
+    if (this.#fd >= 0) this.#watch(this.#isFull ? POLL_READABLE | POLL_WRITABLE : POLL_READABLE);
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    if (this.#fd >= 0) this.#watch(this.#isFull ? POLL_READABLE | POLL_WRITABLE : POLL_READABLE);
+  }
+
   /** One handle at a time: a second one on the same descriptor is refused (EEXIST). */
-  #watch(events: number): void {
+  #watch(wanted: number): void {
     this.#poll?.close();
+    this.#poll = undefined;
+    const events = this.#isPaused ? wanted & ~POLL_READABLE : wanted;
+    if (events === 0) return;
     this.#poll = openPoll(this.#fd, events, (status, ready) => this.#onReady(status, ready));
   }
 
@@ -126,10 +142,13 @@ export class SocketDoorbell implements Doorbell {
       this.#lose(isGone ? 'the other end closed the connection' : `reading failed with errno ${-count}`);
       return;
     }
+    // The listener looks at the whole vring: the same again in one read says nothing new.
+    this.#told.fill(0);
     for (let i = 0; i < count && !this.#closed; i++) {
       const id = this.#incoming[i] as number;
-      // The listener looks at the whole vring: the same again in one read says nothing new.
-      if (i === 0 || id !== this.#incoming[i - 1]) this.#listener(id);
+      if (this.#told[id] === 1) continue;
+      this.#told[id] = 1;
+      this.#listener(id);
     }
   }
 

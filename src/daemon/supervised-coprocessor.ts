@@ -5,6 +5,7 @@ import type { Log } from '../coprocessor/log.ts';
 import { RemoteprocLifecycle } from '../coprocessor/remoteproc-lifecycle.ts';
 import type { SupervisedChip } from '../coprocessor/supervised-chip.ts';
 import { CoprocessorSupervisor, type OpenChip } from '../coprocessor/supervisor.ts';
+import { NeedlessRings } from '../virtqueue/needless-rings.ts';
 import type { CoprocessorAction, CoprocessorStatus } from '../wire/control.ts';
 
 /** One life of a co-processor whose firmware the kernel's remoteproc runs: it ends when that goes down. */
@@ -53,6 +54,7 @@ export class SupervisedCoprocessor {
   readonly name: string;
   readonly #supervisor: CoprocessorSupervisor<Coprocessor>;
   readonly #lifecycle: RemoteprocLifecycle | null;
+  readonly #calls = new NeedlessRings();
 
   /**
    * @param onState told when {@link status} has changed
@@ -70,6 +72,7 @@ export class SupervisedCoprocessor {
     const lifecycle = remoteproc === undefined ? null : RemoteprocLifecycle.open(remoteproc, onLog);
     this.#lifecycle = lifecycle;
     const options: CoprocessorOptions = {
+      calls: this.#calls,
       name,
       memory,
       resourceTable,
@@ -101,6 +104,7 @@ export class SupervisedCoprocessor {
       name,
       state,
       restarts,
+      limits: { needlessCalls: this.#calls.needless, callPauses: this.#calls.pauses },
       ...(reason === null ? {} : { reason }),
       ...(this.#lifecycle === null ? {} : { remoteproc: this.#lifecycle.state }),
     };

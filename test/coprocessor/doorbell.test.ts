@@ -50,6 +50,18 @@ describe('eventfd', () => {
     await vi.waitFor(() => expect(calls).toEqual([ANY_NOTIFY_ID, ANY_NOTIFY_ID]));
   });
 
+  it('does not listen while it is paused', async () => {
+    const bell = doorbell({ type: 'eventfd' });
+    const calls: number[] = [];
+    await bell.open((id) => calls.push(id));
+    bell.pause?.();
+    signalDescriptor(bell.inheritedFds[1]!);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(calls).toEqual([]);
+    bell.resume?.();
+    await vi.waitFor(() => expect(calls).toEqual([ANY_NOTIFY_ID]));
+  });
+
   it('closes once, leaves nothing open, and rings no stranger afterwards', () => {
     const before = nextDescriptor();
     const bell = createDoorbell({ type: 'eventfd' }, 0);
@@ -77,6 +89,35 @@ describe('socket', () => {
     expect(readBytes(fd)).toEqual([1, 2, 0]);
     writeDescriptor(fd, Uint8Array.of(2, 2, 255, 0));
     await vi.waitFor(() => expect(calls).toEqual([2, 255, 0]));
+  });
+
+  it('tells each notifyid once, however often and in whatever turn it was said', async () => {
+    const peer = opened(new Peer());
+    const bell = doorbell({ type: 'socket', path: peer.path });
+    const calls: number[] = [];
+    await bell.open((id) => calls.push(id));
+    writeDescriptor(
+      peer.accept(),
+      new Uint8Array(256).map((_, i) => 1 + (i % 2)),
+    );
+    await vi.waitFor(() => expect(calls).toEqual([1, 2]));
+  });
+
+  it('does not listen while it is paused, and rings all the same', async () => {
+    const peer = opened(new Peer());
+    const bell = doorbell({ type: 'socket', path: peer.path });
+    const calls: number[] = [];
+    await bell.open((id) => calls.push(id));
+    const fd = peer.accept();
+    bell.pause?.();
+    writeDescriptor(fd, Uint8Array.of(5));
+    // So many that the socket is full: it is watched for room, and still not for calls.
+    for (let i = 0; i < 100_000; i++) bell.ring(1);
+    await vi.waitFor(() => expect(readBytes(fd).length).toBeLessThan(100_000));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(calls).toEqual([]);
+    bell.resume?.();
+    await vi.waitFor(() => expect(calls).toEqual([5]));
   });
 
   it('waits for the peer to listen', async () => {

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Coprocessor, type CoprocessorOptions } from '../../src/coprocessor/coprocessor.ts';
 import type { BoundVdev } from '../../src/coprocessor/vdev.ts';
 import { VDEV_STATUS } from '../../src/coprocessor/vdev-status.ts';
+import { NeedlessRings } from '../../src/virtqueue/needless-rings.ts';
 import { FW_RSC_ADDR_ANY, type ResourceEntry } from '../../src/wire/resource-table.ts';
 import { vringLayout } from '../../src/wire/vring.ts';
 import { BASE, BOUND, BUFFER, CONFIG, call, heard, LIVE, SharedFile, vdevEntry } from './shared-file.ts';
@@ -218,3 +219,27 @@ describe('losing a vdev', () => {
 function carveout1(): ResourceEntry {
   return { kind: 'carveout', da: BASE + 0xc000, pa: 0, len: 0x1000, flags: 0, name: 'vdev1buffer' };
 }
+
+describe('a co-processor that rings without pause', () => {
+  it('is listened to only now and then, until its rings have something new', async () => {
+    const calls = new NeedlessRings();
+    const { shared, coprocessor, fd } = await running(undefined, { calls });
+    const vdev = coprocessor.bindVdev(0, 41, 1);
+    const seen = follow(vdev);
+    vdev.driverOk();
+    await vi.waitFor(
+      () => {
+        call(fd, 1);
+        expect(calls.pauses).toBe(2);
+      },
+      { interval: 0 },
+    );
+    expect(calls.needless).toBe(256 + 4);
+    // What comes in a pause is found at its end, although nobody rings any more.
+    const before = seen.calls;
+    expect(vdev.queues[0]?.add(BASE + 0x4000, 8, BASE + 0x4010, 2)).toBe(0);
+    await vi.waitFor(() => expect(seen.calls).toBeGreaterThan(before));
+    await coprocessor.close();
+    expect(shared.vdev().status).toBe(0);
+  });
+});
