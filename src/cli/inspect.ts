@@ -13,6 +13,7 @@ import { decodeResourceTable, type ResourceTable, TABLE_OFFSET } from '../wire/r
 import { WireError } from '../wire/wire-error.ts';
 import { type Command, UsageError } from './command.ts';
 import { formatTable, machineName, printable, tableToJson } from './resource-table-format.ts';
+import { visibleJson } from './visible-text.ts';
 
 const USAGE = `Usage: rproc-gpio inspect [--json] [--section NAME] FILE
 
@@ -42,7 +43,7 @@ export const command: Command = {
     if (file === undefined) throw new UsageError('inspect: expected a FILE');
     if (rest.length > 0) throw new UsageError(`inspect: unexpected argument "${rest[0]}"`);
     const found = findTable(file, values.section ?? RESOURCE_TABLE_SECTION);
-    io.stdout.write(values.json === true ? `${JSON.stringify(toJson(file, found))}\n` : format(file, found));
+    io.stdout.write(values.json === true ? `${visibleJson(toJson(file, found))}\n` : format(file, found));
     return 0;
   },
 };

@@ -20,3 +20,11 @@ export function loggable(message: string): string {
     .map((line) => line.split('\t').map(visible).join('\t'))
     .join('\n    ');
 }
+
+/** JSON as it can be printed: JSON itself leaves DEL and the controls from U+0080 on as they are. */
+export function visibleJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\u009f]/g,
+    (character) => `\\u00${character.charCodeAt(0).toString(16)}`,
+  );
+}

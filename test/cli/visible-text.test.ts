@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loggable, visible } from '../../src/cli/visible-text.ts';
+import { loggable, visible, visibleJson } from '../../src/cli/visible-text.ts';
 
 it('leaves text alone', () => expect(visible('LED 1 ü "x" \\ =')).toBe('LED 1 ü "x" \\ ='));
 
@@ -14,4 +14,10 @@ describe('what is logged', () => {
     );
     expect(loggable('plain, with ünïcödé')).toBe('plain, with ünïcödé');
   });
+});
+
+it('prints JSON without controls, which means the same', () => {
+  const value = { name: 'a\u009b2J\u007f\u001b' };
+  expect(visibleJson(value)).toBe('{"name":"a\\u009b2J\\u007f\\u001b"}');
+  expect(JSON.parse(visibleJson(value))).toEqual(value);
 });
