@@ -5,7 +5,7 @@ import { Started } from './part.ts';
 import { residentBytes } from './process-status.ts';
 import { runProgram } from './programs.ts';
 import { GUEST_COUNTS, type ManyGuests, type ManyLines, scaleFigures } from './scale-report.ts';
-import { type CrowdService, startCrowdService } from './scale-service.ts';
+import { type CrowdService, interruptsOf, startCrowdService } from './scale-service.ts';
 
 /** Of each guest. */
 const LINES = 64;
@@ -29,6 +29,8 @@ export interface CrowdResult {
   /** Of edges. */
   readonly lost?: number;
   readonly invented?: number;
+  /** Those of the warm-up among them. */
+  readonly eventsInAll?: number;
 }
 
 /** Of `crowd --mode=names`. */
@@ -44,6 +46,13 @@ async function measure({ effort, placement, progress }: PartContext): Promise<Pa
     return runProgram<T>('crowd', [...which, `--service-pid=${service.pid}`, ...options], placement.loadCpu);
   };
   const started = new Started();
+  /** Events that the guests got. */
+  let events = 0;
+  const edges = async (service: CrowdService, options: readonly string[]): Promise<CrowdResult> => {
+    const result = await crowd(service, options);
+    events += result.eventsInAll ?? 0;
+    return result;
+  };
   try {
     const many: ManyGuests[] = [];
     for (const guests of GUEST_COUNTS) {
@@ -83,12 +92,10 @@ async function measure({ effort, placement, progress }: PartContext): Promise<Pa
         keep(each.one, await crowd(service, ['--mode=turns', '--active=1', requests]));
         keep(each.flood, await crowd(service, ['--mode=flood', ...pipelined]));
         keep(each.busy, await crowd(service, ['--mode=flood', `--requests=${effort.scaleRequests * 10}`]));
-        keep(
-          each.edges,
-          await crowd(service, ['--mode=edges', '--pairs=8', `--requests=${effort.scaleRequests * 10}`]),
-        );
-        const toggles = Math.ceil((effort.scaleRequests * 4) / service.guests);
-        keep(each.share, await crowd(service, ['--mode=share', `--requests=${toggles}`, '--warmup=100']));
+        const toggles = `--requests=${effort.scaleRequests * 10}`;
+        keep(each.edges, await edges(service, ['--mode=edges', '--pairs=8', toggles]));
+        const changes = `--requests=${Math.ceil((effort.scaleRequests * 4) / service.guests)}`;
+        keep(each.share, await edges(service, ['--mode=share', changes, '--warmup=100']));
         progress(`round ${round}/${effort.scaleRounds}: ${service.guests} guests`);
       }
       for (const [each, count] of [
@@ -97,15 +104,17 @@ async function measure({ effort, placement, progress }: PartContext): Promise<Pa
       ] as const) {
         const { service } = each;
         keep(each.requests, await crowd(service, ['--mode=flood', `--lines=${count}`, ...pipelined]));
-        const edges = ['--mode=edges', `--lines=${count}`, `--pairs=${count / 2}`, '--queue-size=4096'];
-        keep(each.edges, await crowd(service, [...edges, `--requests=${effort.scaleRequests * 10}`]));
+        const all = ['--mode=edges', `--lines=${count}`, `--pairs=${count / 2}`, '--queue-size=4096'];
+        keep(each.edges, await edges(service, [...all, `--requests=${effort.scaleRequests * 10}`]));
       }
       keep(lines.names, await crowd<NamesResult>(big, ['--mode=names', '--queue-size=1024']));
       progress(`round ${round}/${effort.scaleRounds}: ${MANY_LINES} lines`);
     }
     await delay(1000);
     for (const each of many) each.resident = residentBytes(each.service.pid);
-    return { figures: scaleFigures(many, lines), raw: { scale: { many, lines } } };
+    const counted = await Promise.all([...many.map(({ service }) => service), few, big].map(interruptsOf));
+    const told = counted.reduce((sum, each) => sum + each, 0);
+    return { figures: scaleFigures(many, lines, { told, heard: events }), raw: { scale: { many, lines } } };
   } finally {
     await started.close();
   }

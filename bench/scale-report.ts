@@ -40,6 +40,14 @@ export interface ManyLines {
   readonly names: NamesResult[];
 }
 
+/** Of all services and all loads. */
+export interface EventCounts {
+  /** Interrupts that the services delivered, as they count them. */
+  readonly told: number;
+  /** Events that the guests got. */
+  readonly heard: number;
+}
+
 /**
  * Flat is 1. What grows without a fault of ours is what the processor's caches hold: the lines and rings of 64 guests are some
  * megabytes.
@@ -50,7 +58,7 @@ const NONE: Target = { relation: '<=', value: 0 };
 /** The kinds of load of which the cost for each request or event is told, and what a million of them cost the service. */
 const LOADS = ['turns', 'flood', 'edges', 'share'] as const;
 
-export function scaleFigures(many: readonly ManyGuests[], lines: ManyLines): Figure[] {
+export function scaleFigures(many: readonly ManyGuests[], lines: ManyLines, events: EventCounts): Figure[] {
   const [first, last] = [many[0]!, many.at(-1)!];
   const most = last.service.guests;
   const perGuest = (value: (of: ManyGuests) => number): number =>
@@ -100,6 +108,8 @@ export function scaleFigures(many: readonly ManyGuests[], lines: ManyLines): Fig
     figure('lines4096EdgeCpu', 's/million', perMillion(lines.big.edges)),
     figure('lines4096EdgeGrowth', 'x 32 lines', growth(lines.few.edges, lines.big.edges), FLAT),
     figure('scaleFaults', 'count', faults(many, lines), NONE),
+    figure('scaleEventsHeard', 'count', events.heard),
+    figure('scaleEventsMiscounted', 'count', Math.abs(events.told - events.heard), NONE),
   ];
 }
 

@@ -21,6 +21,7 @@ struct run {
   uint64_t to_toggle;
   uint64_t in_flight;
   uint64_t events;
+  uint64_t events_before; /* while warming up */
   uint64_t errors;
 };
 
@@ -123,9 +124,10 @@ static void quiet(struct front_end *guest) {
 static uint64_t report(struct run *run, uint64_t owed, uint64_t invented, double seconds, double cpu, double service) {
   uint64_t lost = owed > run->events ? owed - run->events : 0;
   printf("{\"perSecond\":%.0f,\"count\":%llu,\"cpuSeconds\":%.4f,\"serviceSeconds\":%.4f,\"errors\":%llu,\"lost\":%llu,"
-         "\"invented\":%llu}\n",
+         "\"invented\":%llu,\"eventsInAll\":%llu}\n",
          (double)run->events / seconds, (unsigned long long)run->events, cpu, service, (unsigned long long)run->errors,
-         (unsigned long long)lost, (unsigned long long)invented);
+         (unsigned long long)lost, (unsigned long long)invented,
+         (unsigned long long)(run->events_before + run->events));
   return run->errors + lost + invented;
 }
 
@@ -143,6 +145,7 @@ uint64_t crowd_edges(struct crowd *crowd) {
     quiet(&crowd->guests[i]);
   }
   toggle_all(&run, crowd->warmup);
+  run.events_before = run.events;
   run.events = 0;
   double cpu = cpu_seconds(), service = crowd_service_seconds(crowd);
   uint64_t started = now_ns(), invented = 0;
@@ -192,6 +195,7 @@ uint64_t crowd_share(struct crowd *crowd) {
     quiet(&crowd->guests[i]);
   }
   drive_shared(&run, crowd->warmup, output, &level);
+  run.events_before = run.events;
   run.events = 0;
   double cpu = cpu_seconds(), service = crowd_service_seconds(crowd);
   uint64_t started = now_ns(), invented = 0;

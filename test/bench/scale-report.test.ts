@@ -5,7 +5,8 @@ import { type LineLoads, type ManyGuests, type ManyLines, scaleFigures } from '.
 import type { CrowdService } from '../../bench/scale-service.ts';
 
 function service(guests: number, startMs: number): CrowdService {
-  return { pid: 1, socketPath: '', socketPrefix: '', guests, startMs, close: () => Promise.resolve() };
+  const paths = { socketPath: '', socketPrefix: '', controlSocketPath: '' };
+  return { pid: 1, ...paths, guests, startMs, close: () => Promise.resolve() };
 }
 
 function load(serviceSeconds: number, medianNs = 20_000): CrowdResult {
@@ -41,8 +42,10 @@ function lines(edges: CrowdResult[] = [load(0.002)]): ManyLines {
   return { few: lineLoads(300, 0.001), big, names: [{ seconds: 0.001, names: 4096, errors: 0 }] };
 }
 
+const EVENTS = { told: 1000, heard: 1000 };
+
 function valueNamed(name: string, of = many(), with4096 = lines()): number | null | undefined {
-  return scaleFigures(of, with4096).find((each) => each.name === name)?.value;
+  return scaleFigures(of, with4096, EVENTS).find((each) => each.name === name)?.value;
 }
 
 describe('scaleFigures', () => {
@@ -67,10 +70,16 @@ describe('scaleFigures', () => {
   });
 
   it('fails for a single lost event, and for guests that are starved', () => {
-    expect(exitStatus(scaleFigures(many(), lines()))).toBe(0);
+    expect(exitStatus(scaleFigures(many(), lines(), EVENTS))).toBe(0);
     const lost = { ...load(0.001), lost: 1 };
     expect(valueNamed('scaleFaults', many({ share: [lost] }))).toBe(1);
-    expect(exitStatus(scaleFigures(many({ share: [lost] }), lines()))).toBe(1);
-    expect(exitStatus(scaleFigures(many({ flood: [{ ...load(0.0002), fewest: 2 }] }), lines()))).toBe(1);
+    expect(exitStatus(scaleFigures(many({ share: [lost] }), lines(), EVENTS))).toBe(1);
+    expect(exitStatus(scaleFigures(many({ flood: [{ ...load(0.0002), fewest: 2 }] }), lines(), EVENTS))).toBe(
+      1,
+    );
+  });
+
+  it('fails when the service and its guests count different numbers of events', () => {
+    expect(exitStatus(scaleFigures(many(), lines(), { told: 1001, heard: 1000 }))).toBe(1);
   });
 });
