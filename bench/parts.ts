@@ -6,8 +6,17 @@ import { mqttPart } from './mqtt-part.ts';
 import type { Part } from './part.ts';
 import { pressurePart } from './pressure-part.ts';
 import { scalePart } from './scale-part.ts';
+import { soakPart } from './soak-part.ts';
 
-export const PARTS: readonly Part[] = [guestPart, pressurePart, scalePart, hubPart, mqttPart, idlePart];
+export const PARTS: readonly Part[] = [
+  guestPart,
+  pressurePart,
+  scalePart,
+  hubPart,
+  mqttPart,
+  idlePart,
+  soakPart,
+];
 
 /**
  * The parts that a comma-separated list names; all of them without one.

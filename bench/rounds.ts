@@ -32,6 +32,8 @@ export interface Effort {
   readonly hubRequests: number;
   /** How long the firmware changes levels as fast as it goes. */
   readonly streamSeconds: number;
+  /** Of everything at once, while memory is watched. */
+  readonly soakSeconds: number;
   /** Level changes a run with a pause before each. */
   readonly hubPausedChanges: number;
   /** Of many guests, and of many lines; after one that warms up. */
@@ -64,6 +66,7 @@ export const FULL: Effort = {
   pressureRounds: 9,
   pressureRequests: 8_000,
   streamSeconds: 10,
+  soakSeconds: 600,
 };
 
 export const QUICK: Effort = {
@@ -87,6 +90,7 @@ export const QUICK: Effort = {
   pressureRounds: 5,
   pressureRequests: 4_000,
   streamSeconds: 3,
+  soakSeconds: 20,
 };
 
 /** Where the parts run: `apart` pins the two sides to different processors, `free` leaves it to the scheduler. */

@@ -29,3 +29,21 @@ export function spread(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError('spread of no values');
   return Math.max(...values) / Math.min(...values);
 }
+
+/**
+ * How much `y` goes up for each one of `x`, by least squares.
+ * @throws RangeError when there are fewer than two points, or the lengths differ
+ */
+export function slope(x: readonly number[], y: readonly number[]): number {
+  if (x.length !== y.length || x.length < 2) throw new RangeError(`${x.length} and ${y.length} values`);
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, each) => sum + each, 0) / values.length;
+  const [meanX, meanY] = [mean(x), mean(y)];
+  let above = 0;
+  let below = 0;
+  for (const [i, each] of x.entries()) {
+    above += (each - meanX) * (y[i]! - meanY);
+    below += (each - meanX) ** 2;
+  }
+  return above / below;
+}
