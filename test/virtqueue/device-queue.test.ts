@@ -340,6 +340,23 @@ describe('DeviceQueue', () => {
     });
   });
 
+  it('hands out what a former process had taken before what is new, each head that can be once', () => {
+    const rings = new Rings({ size: 4 });
+    for (const head of [0, 1, 2]) rings.descriptor(head, rings.buffers, 2);
+    rings.descriptor(3, 16, 1);
+    rings.offer(2, 3, 1, 0);
+    const queue = rings.device();
+    queue.resume([2, 3, 2, 4], 2);
+    expect([queue.unpopped, queue.hasWork()]).toEqual([[2, 3, 2, 4], true]);
+    const [first, second] = [queue.pop(), queue.pop()];
+    expect([first?.head, second?.head]).toEqual([2, 3]);
+    expect(CHAIN_FAULTS[second?.fault as number]).toBe('address-outside-memory');
+    expect(queue.faults[second?.fault as number]).toBe(1);
+    expect(queue.unpopped).toEqual([2, 4]);
+    expect(popAll(queue)).toEqual([1, 0]);
+    expect([queue.unpopped, queue.badHeads, queue.hasWork()]).toEqual([[], 0, false]);
+  });
+
   it('adopts a chain that was popped before a stop, once', () => {
     const rings = new Rings({ size: 4 });
     rings.descriptor(2, rings.buffers, 2, NEXT, 3);

@@ -77,6 +77,7 @@ describe('DriverQueue', () => {
     expect([queue.popUsed(), queue.usedBytes]).toEqual([heads[0], 2]);
     expect([queue.popUsed(), queue.usedBytes]).toEqual([heads[2], 0]);
     expect([queue.popUsed(), queue.hasUsed(), queue.free, queue.outstanding]).toEqual([-1, false, 8, 0]);
+    expect(queue.nextUsed).toBe(3);
   });
 
   it('skips and counts ids that name nothing outstanding', () => {

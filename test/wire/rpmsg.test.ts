@@ -30,6 +30,13 @@ describe('rpmsg header', () => {
     expect(offsets.map((offset) => bytes[offset])).toEqual([1, 2, 3, 4]);
   });
 
+  it('is not written where it does not fit, nor with a length that its field cannot hold', () => {
+    const header = { source: 1, destination: 2, length: 0, flags: 0 };
+    expect(() => rpmsg.encodeHeader(header, new Uint8Array(15))).toThrow('room for 16 bytes');
+    const long = { ...header, length: 0x1_0000 };
+    expect(() => rpmsg.encodeHeader(long, new Uint8Array(16))).toThrow('expected at most 65535');
+  });
+
   it('round-trips', () => {
     const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
     const header = fc.record({

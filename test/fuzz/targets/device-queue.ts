@@ -16,6 +16,8 @@ class Play {
   readonly #held: DescriptorChain[] = [];
   readonly #start: number;
   #pops = 0;
+  /** Chains of a former process, which are in no ring. */
+  #resumed = 0;
   #faulty = 0;
   #isChanging = false;
   /** Since the index was published last. */
@@ -26,13 +28,18 @@ class Play {
     this.#guest = new HostileGuest(source, source.pick(SIZES));
     this.#queue = this.#guest.queue();
     this.#start = this.#queue.nextAvailable;
+    // Heads that a former process had taken, as they lie in memory that is the guest's, too.
+    const heads = Array.from({ length: source.below(4) }, () => source.below(this.#guest.size + 1));
+    this.#queue.resume(heads, this.#start);
   }
 
   #pop(): DescriptorChain | null {
     const { size } = this.#guest;
     this.#guest.allow(3 * size + readsOfOneChain(size));
+    const before = this.#queue.nextAvailable;
     const chain = this.#queue.pop();
     if (chain === null) return null;
+    if (this.#queue.nextAvailable === before) this.#resumed++;
     invariant(chain.head < size && chain.inFlight, `head ${chain.head} of ${size}`);
     invariant(!this.#held.includes(chain), `chain ${chain.head} was handed out twice`);
     this.#held.push(chain);
@@ -123,7 +130,7 @@ class Play {
   #checkCounts(): void {
     const queue = this.#queue;
     const consumed = (queue.nextAvailable - this.#start) & 0xffff;
-    const accounted = (this.#pops + queue.badHeads) & 0xffff;
+    const accounted = (this.#pops - this.#resumed + queue.badHeads) & 0xffff;
     invariant(consumed === accounted, `${consumed} entries taken, ${accounted} accounted for`);
     invariant(queue.inFlight === this.#held.length, `${queue.inFlight} in flight, ${this.#held.length} held`);
     const faults = queue.faults.reduce((sum, count) => sum + count, 0);
@@ -184,7 +191,7 @@ export const deviceQueue: FuzzTarget = {
     SIZES.flatMap((_, size) =>
       [0, 1, 2].map((variant) =>
         Uint8Array.from([
-          ...[size, variant, 1, 0, 0],
+          ...[size, variant, 1, 0, 0, variant, 0, 1],
           // A descriptor, an offer, pops and pushes, changes, more mischief.
           ...[7, 0, 0, 3, 0, 8, 0, 0, 0, 7, 2, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 3, 0, 0, 0, 4, 5],
           ...[6, variant, 3, 7, 1, 2, 3, 0, 1, 16, 2, 1, 7, 3, 0, 0, 1, 2, 7, 4, 1, 2, 0, 0, 3, 3, 4, 4],
