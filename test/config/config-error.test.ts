@@ -353,9 +353,9 @@ const CASES: [string, string, string, string][] = [
     '6:23: coprocessors.hub.doorbell.type: is "eventfd" without exec, and nobody holds the other end; add exec, or use socket, uio or poll',
   ],
   [
-    'eventfds without a memfd',
+    'eventfds without memory that can be handed over',
     'type: memfd, sizeBytes: 64KiB',
-    'type: file, path: x',
+    'type: uio, device: uio0',
     '6:23: coprocessors.hub.doorbell.type: is "eventfd" without a memory of type memfd or file, and eventfds are handed over with it; add a memfd to memory, or use socket, uio or poll',
   ],
   [

@@ -330,3 +330,70 @@ control: { socket: /tmp/control.sock }
     expect(await kernel.do('stop', { pid: service })).toEqual({ exitCode: 0, signal: null });
   });
 });
+
+describe('the service of a user that is not root, with no capability, and a chip that the udev rule gives its group', () => {
+  /** As examples/60-rproc-gpio.rules: GROUP and MODE of the node. */
+  const [USER, GROUP, MODE] = [61_234, 61_300, '0660'] as const;
+  const FOLDER = '/tmp/unprivileged';
+  let kernel: UmlHostRoot;
+  let soc: SimChip;
+
+  const CONFIG = (path: string) => `
+chips: { soc: { type: gpiochip, path: ${path} } }
+exports: { vm1: { socket: ${FOLDER}/vm1.sock, lines: ['soc/BUTTON', 'soc/LED'] } }
+control: { socket: ${FOLDER}/control.sock }
+`;
+  const command = (groups: string, ...of: readonly string[]) => [
+    'setpriv',
+    `--reuid=${USER}`,
+    `--regid=${USER}`,
+    groups,
+    '--bounding-set=-all',
+    '--inh-caps=-all',
+    '--no-new-privs',
+    ...of,
+  ];
+  const SERVE = ['bin/rproc-gpio', 'serve', '-c', `${FOLDER}.yaml`] as const;
+
+  beforeAll(async () => {
+    kernel = await UmlHostRoot.boot();
+    [soc] = (await kernel.do('createSim', { name: 'board', banks: [SOC] })) as [SimChip];
+    await kernel.do('writeFile', { path: `${FOLDER}.yaml`, text: CONFIG(soc.path) });
+    await kernel.do('run', {
+      command: `mkdir -m 0700 ${FOLDER} && chown ${USER} ${FOLDER} && chmod 0600 ${soc.path}`,
+    });
+  });
+  afterAll(() => kernel?.close());
+
+  it('is told which permission is missing', async () => {
+    const { stderr, exitCode } = await kernel.do('run', {
+      command: command('--clear-groups', ...SERVE).join(' '),
+    });
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/gpiochip\d.*(permission|EACCES)/i);
+  });
+
+  it('drives, reads and hears the lines for a guest once the node is its group’s', async () => {
+    await kernel.do('run', { command: `chgrp ${GROUP} ${soc.path} && chmod ${MODE} ${soc.path}` });
+    const service = await kernel.do('start', { command: command(`--groups=${GROUP}`, ...SERVE) });
+    await kernel.outputOf(service).waitFor(/^ready/);
+    const { stdout } = await kernel.do('run', {
+      command: `grep -E 'Uid|CapEff' /proc/${service}/status`,
+    });
+    expect(stdout).toMatch(new RegExp(`Uid:\\s+${USER}\\s+${USER}`));
+    expect(stdout).toMatch(/CapEff:\s+0+$/m);
+    await kernel.do('connectGuest', { guest: 'vm1', socketPath: `${FOLDER}/vm1.sock` });
+    const request = (type: number, line: number, value = 0) =>
+      kernel.do('guestRequest', { guest: 'vm1', type, line, value });
+    expect(await request(MSG_SET_VALUE, 1, 1)).toMatchObject({ status: STATUS_OK });
+    expect(await request(MSG_SET_DIRECTION, 1, DIRECTION_OUT)).toMatchObject({ status: STATUS_OK });
+    expect(await kernel.do('level', { chip: soc, offset: LED })).toBe(1);
+    expect(await request(MSG_SET_IRQ_TYPE, 0, IRQ_BOTH)).toMatchObject({ status: STATUS_OK });
+    await kernel.do('guestUnmask', { guest: 'vm1', line: 0 });
+    await kernel.do('pull', { chip: soc, offset: BUTTON, level: 1 });
+    expect(JSON.parse(await kernel.news.waitFor(/"kind":"interrupt"/))).toMatchObject({
+      status: EVENT_VALID,
+    });
+    expect(await kernel.do('stop', { pid: service })).toEqual({ exitCode: 0, signal: null });
+  });
+});
