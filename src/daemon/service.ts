@@ -10,6 +10,7 @@ import { Poller } from '../virtqueue/poller.ts';
 import type { CoprocessorAction, CoprocessorStatus, ReloadReport, ServiceStatus } from '../wire/control.ts';
 import { ChipSet } from './chip-set.ts';
 import { GuestExports } from './guest-exports.ts';
+import { LimitedLog } from './limited-log.ts';
 import { LineLog } from './line-log.ts';
 import { mqttOptions } from './mqtt-config.ts';
 import { planReload, ReloadError } from './reload.ts';
@@ -43,6 +44,7 @@ export interface ServiceOptions {
 /** Everything that runs: co-processors, chips, exported devices. Made by {@link Service.start}, ended by {@link close}. */
 export class Service {
   readonly #options: ServiceOptions;
+  readonly #log: LimitedLog;
   readonly #startedAtMs = Date.now();
   /** Runs all rings of this service. */
   readonly poller = new Poller();
@@ -56,8 +58,10 @@ export class Service {
   #closing: Promise<void> | null = null;
 
   private constructor(options: ServiceOptions) {
-    const { config, configFile, onLog } = options;
-    this.#options = options;
+    const { config, configFile } = options;
+    this.#log = new LimitedLog(options.onLog);
+    const onLog = this.#log.log;
+    this.#options = { ...options, onLog };
     this.#config = config;
     this.#chipSet = new ChipSet({
       poller: this.poller,
@@ -335,5 +339,6 @@ export class Service {
     const chipsClosed = this.#chipSet.close();
     this.poller.close();
     await chipsClosed;
+    this.#log.close();
   }
 }
