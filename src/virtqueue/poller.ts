@@ -34,6 +34,8 @@ export interface Clock {
 export interface PollerOptions {
   /** Longest stay away from the event loop, in microseconds, however busy the rings are. Default 2000. */
   readonly budgetUs?: number;
+  /** Of that, after a doorbell: others may have rung with it. Doubles with each turn in which nobody did. Default 100. */
+  readonly firstBudgetUs?: number;
   /** Default: `performance`. */
   readonly clock?: Clock;
 }
@@ -113,6 +115,9 @@ export class Poller {
   readonly #active: Slot[] = [];
   readonly #slots = new WeakMap<Pollable, Slot>();
   readonly #budgetMs: number;
+  readonly #firstBudgetMs: number;
+  /** Of the next turn. */
+  #turnMs: number;
   readonly #clock: Clock;
   #running = false;
   #lookedMs = 0;
@@ -124,6 +129,8 @@ export class Poller {
 
   constructor(options: PollerOptions = {}) {
     this.#budgetMs = (options.budgetUs ?? 2000) / 1000;
+    this.#firstBudgetMs = Math.min((options.firstBudgetUs ?? 100) / 1000, this.#budgetMs);
+    this.#turnMs = this.#firstBudgetMs;
     // Bound once: the global is a getter.
     this.#clock = options.clock ?? performance;
   }
@@ -143,6 +150,7 @@ export class Poller {
     if (slot.isActive) return slot;
     slot.isActive = true;
     slot.isFound = false;
+    if (!this.#running) this.#turnMs = this.#firstBudgetMs;
     pollable.disableNotifications();
     this.#active.push(slot);
     return slot;
@@ -204,8 +212,9 @@ export class Poller {
           this.#settle(now);
           if (active.length === 0) return;
         }
-        if (now - start >= this.#budgetMs) {
+        if (now - start >= this.#turnMs) {
           // Out of budget, busy or not: others on the loop get their turn, then it goes on (notifications stay off meanwhile).
+          this.#turnMs = Math.min(2 * this.#turnMs, this.#budgetMs);
           this.#continuation ??= setImmediate(this.#resume);
           return;
         }

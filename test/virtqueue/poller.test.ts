@@ -203,6 +203,32 @@ describe('Poller', () => {
     poller.close();
   });
 
+  it('has short turns after a doorbell, longer ones while nobody else rings', async () => {
+    const poller = new Poller({ budgetUs: 1000, firstBudgetUs: 100 });
+    const [busy, other] = [new FakePollable(), new FakePollable()];
+    busy.work = 100_000;
+    const turns: number[] = [];
+    const note = (): void => {
+      turns.push(Math.round(busy.served / 10) * 10 - turns.reduce((sum, each) => sum + each, 0));
+    };
+    poller.wake(busy);
+    note();
+    for (let i = 0; i < 5; i++) {
+      await turn();
+      note();
+    }
+    other.work = 1;
+    poller.wake(other);
+    await turn();
+    expect(other.served).toBe(1);
+    expect(turns.map((each) => Math.round(each / 100))).toEqual([1, 2, 4, 8, 10, 10]);
+    // The other one is looked at, too.
+    const before = busy.served;
+    await turn();
+    expect(busy.served - before).toBeLessThan(210);
+    poller.close();
+  });
+
   it('activate() twice is once', () => {
     const poller = new Poller();
     const pollable = new FakePollable();
@@ -298,7 +324,7 @@ describe('adaptive polling', () => {
   const clock = { now: () => nowMs };
 
   it('goes on for ever where the other side answers within the time', () => {
-    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const poller = new Poller({ clock, budgetUs: 1e9, firstBudgetUs: 1e9 });
     const peer = new Peer(50);
     let left = 1000;
     peer.answerUs = () => (left-- > 0 ? 20 : Number.POSITIVE_INFINITY);
@@ -307,7 +333,7 @@ describe('adaptive polling', () => {
   });
 
   it('ends where the other side waits for this very processor, and is as good as without', () => {
-    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const poller = new Poller({ clock, budgetUs: 1e9, firstBudgetUs: 1e9 });
     const peer = new Peer(50);
     peer.sharesProcessor = true;
     const start = nowMs;
@@ -316,7 +342,7 @@ describe('adaptive polling', () => {
     const unpolled = new Peer(0);
     unpolled.sharesProcessor = true;
     const second = nowMs;
-    unpolled.exchange(new Poller({ clock, budgetUs: 1e9 }), 10_000);
+    unpolled.exchange(new Poller({ clock, budgetUs: 1e9, firstBudgetUs: 1e9 }), 10_000);
     expect(polled / (nowMs - second)).toBeLessThan(1.03);
   });
 
@@ -332,7 +358,7 @@ describe('adaptive polling', () => {
   });
 
   it('begins again within a few requests when the other side becomes fast', () => {
-    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const poller = new Poller({ clock, budgetUs: 1e9, firstBudgetUs: 1e9 });
     const peer = new Peer(50);
     peer.answerUs = () => 10_000;
     peer.exchange(poller, 100);
@@ -345,7 +371,7 @@ describe('adaptive polling', () => {
   });
 
   it('begins again also after the other side had long shared the processor', () => {
-    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const poller = new Poller({ clock, budgetUs: 1e9, firstBudgetUs: 1e9 });
     const peer = new Peer(50);
     peer.sharesProcessor = true;
     peer.exchange(poller, 20_000);
@@ -358,7 +384,7 @@ describe('adaptive polling', () => {
   });
 
   it('ends at once where the processor is rationed', () => {
-    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const poller = new Poller({ clock, budgetUs: 1e9, firstBudgetUs: 1e9 });
     const peer = new Peer(50);
     let left = 2000;
     peer.answerUs = () => (left-- > 0 ? 20 : Number.POSITIVE_INFINITY);
@@ -376,7 +402,7 @@ describe('adaptive polling', () => {
   });
 
   it('judges each pollable by itself', () => {
-    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const poller = new Poller({ clock, budgetUs: 1e9, firstBudgetUs: 1e9 });
     const [slow, fast] = [new Peer(50), new Peer(50)];
     slow.answerUs = () => 10_000;
     slow.exchange(poller, 100);
@@ -390,7 +416,7 @@ describe('adaptive polling', () => {
   });
 
   it('what was done for a pollable is work of its: its other side answers to that', () => {
-    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const poller = new Poller({ clock, budgetUs: 1e9, firstBudgetUs: 1e9 });
     const [guest, firmware] = [new FakePollable(50), new FakePollable(50)];
     guest.work = 1;
     guest.onPoll = () => {
@@ -408,7 +434,7 @@ describe('adaptive polling', () => {
   });
 
   it('looks rarely at one that has been quiet for long, while another one is busy, and still finds its work', () => {
-    const poller = new Poller({ clock, budgetUs: 1e9 });
+    const poller = new Poller({ clock, budgetUs: 1e9, firstBudgetUs: 1e9 });
     const [busy, quiet] = [new FakePollable(50), new FakePollable(50)];
     busy.onPoll = () => {
       if (busy.polls < 10_000) busy.work = 1;
