@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEBUGFS, firmware, MEMORY_DEVICE_ADDRESS, TABLE_ADDRESS } from './lab/test-hub.ts';
 import { UmlHostRoot } from './lab/uml-host-root.ts';
@@ -16,8 +17,26 @@ chips:
 control: { socket: /tmp/control.sock }
 `;
 
+const [USER, GROUP] = [61_234, 61_300] as const;
+/** What examples/60-rproc-gpio.rules lets udev do with a remote processor that is added. */
+const RULES = readFileSync(new URL('../../examples/60-rproc-gpio.rules', import.meta.url), 'utf8');
+const ATTRIBUTES = /^SUBSYSTEM=="remoteproc".*RUN\+="\/bin\/sh -c '(.*)'"$/m.exec(RULES)?.[1] as string;
+const NODES = /^SUBSYSTEM=="uio".*GROUP="rproc-gpio", MODE="(\d+)"$/m.exec(RULES)?.[1] as string;
+const UNPRIVILEGED = [
+  'setpriv',
+  `--reuid=${USER}`,
+  `--regid=${USER}`,
+  `--groups=${GROUP}`,
+  '--bounding-set=-all',
+  '--inh-caps=-all',
+  '--no-new-privs',
+] as const;
+
 // As a board has it: the kernel loads and starts the firmware when the service says so, and the service is its only user.
-describe("the service with a co-processor that the kernel's remoteproc runs", () => {
+describe.each([
+  ['root', []],
+  ['a user without any capability, by the udev rules', UNPRIVILEGED],
+] as const)("the service with a co-processor that the kernel's remoteproc runs, as %s", (_user, as) => {
   let kernel: UmlHostRoot;
   let service: number;
 
@@ -26,7 +45,15 @@ describe("the service with a co-processor that the kernel's remoteproc runs", ()
     await kernel.do('writeBytes', { path: '/tmp/fw/ours.elf', base64: firmware(VIRTIO_ID_GPIO, false) });
     await kernel.do('run', { command: 'printf /tmp/fw > /sys/module/firmware_class/parameters/path' });
     await kernel.do('writeFile', { path: '/tmp/hub.yaml', text: CONFIG });
-    service = await kernel.do('start', { command: ['bin/rproc-gpio', 'serve', '-c', '/tmp/hub.yaml'] });
+    if (as.length > 0) {
+      const rule = ATTRIBUTES.replace('%p', '/class/remoteproc/remoteproc0').replaceAll(
+        'rproc-gpio',
+        String(GROUP),
+      );
+      await kernel.do('run', { command: `chgrp ${GROUP} /dev/uio0 && chmod ${NODES} /dev/uio0 && ${rule}` });
+    }
+    const command = [...as, 'bin/rproc-gpio', 'serve', '-c', '/tmp/hub.yaml'];
+    service = await kernel.do('start', { command });
     await kernel.outputOf(service).waitFor(/^ready/);
   });
   afterAll(() => kernel?.close());
