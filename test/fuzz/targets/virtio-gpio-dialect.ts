@@ -152,8 +152,8 @@ class Firmware {
         this.expected = null;
         return vdev.change(source, 200);
       case 14:
-        if (source.below(16) === 15) vdev.status = source.u8();
-        else if (source.below(16) === 15) vdev.lose('gone');
+        if (source.oneIn(16)) vdev.status = source.u8();
+        if (source.oneIn(32)) vdev.lose('gone');
         return;
       case 15:
         return this.#clock.advance(source.below(120));
