@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 /* A watcher that reads nothing while a burst runs is cut off here. */
+#ifndef OUTPUT_LIMIT_BYTES
 #define OUTPUT_LIMIT_BYTES (16u << 20)
+#endif
 /* Steps of a burst without a period between two looks at the rings. */
 #define BURST_STEPS 1024u
 #define MAX_WORDS 5
