@@ -9,10 +9,13 @@ import {
   createMemfd,
   createPipe,
   createSocketPair,
+  drainDescriptor,
+  duplicateDescriptor,
   mapDescriptor,
   receivedDescriptorCount,
   receiveMessage,
   sendMessage,
+  signalDescriptor,
 } from '../../src/native.ts';
 import { SimulatedChip } from '../../src/testing/simulated-chip.ts';
 import { Poller } from '../../src/virtqueue/poller.ts';
@@ -100,6 +103,8 @@ export class VhostUserBench {
   readonly memoryFd: number;
   /** The guest's memory, as the guest sees it. */
   readonly memory: Uint8Array;
+  /** Rings any vring's kick that was set up as it should be. */
+  readonly #kickFd = createEventfd();
   #descriptors = 0;
 
   constructor() {
@@ -114,6 +119,7 @@ export class VhostUserBench {
   /** Before an execution. */
   async begin(): Promise<Peer> {
     this.memory.fill(0);
+    drainDescriptor(this.#kickFd);
     await this.#bystanderLives();
     this.#descriptors = openDescriptors();
     return this.#fuzzed.connect();
@@ -121,6 +127,17 @@ export class VhostUserBench {
 
   get connected(): boolean {
     return this.#fuzzed.server.connected;
+  }
+
+  /** That the device has taken, of all front-ends so far. */
+  get requests(): number {
+    return this.#fuzzed.server.device.counters.requests;
+  }
+
+  /** What an execution's front-end got out of the device. */
+  served(requestsBefore: number): string {
+    const requests = this.requests - requestsBefore;
+    return `${Math.min(requests, 4)} ${this.#fuzzed.server.device.needsReset}`;
   }
 
   /** Descriptors of whatever kinds; the caller closes them when they were sent. */
@@ -145,6 +162,17 @@ export class VhostUserBench {
           return openSync(`/proc/self/fd/${this.memoryFd}`, 'r+');
       }
     });
+  }
+
+  /** What a well-behaved front-end sends; the caller closes them when they were sent. */
+  wellDescriptors(kind: 'memory' | 'kick', count: number): number[] {
+    return Array.from({ length: count }, () =>
+      kind === 'kick' ? duplicateDescriptor(this.#kickFd) : openSync(`/proc/self/fd/${this.memoryFd}`, 'r+'),
+    );
+  }
+
+  kick(): void {
+    signalDescriptor(this.#kickFd);
   }
 
   async #bystanderLives(): Promise<void> {
@@ -197,6 +225,7 @@ export class VhostUserBench {
     this.#bystanders.server.close();
     this.#poller.close();
     closeSync(this.memoryFd);
+    closeSync(this.#kickFd);
   }
 }
 

@@ -37,6 +37,34 @@ const HANDSHAKE = [
   REQUEST.SET_VRING_KICK,
   REQUEST.SET_VRING_ENABLE,
 ] as const;
+/** Sent for each vring. */
+const PER_VRING = new Set<number>([
+  REQUEST.SET_VRING_NUM,
+  REQUEST.SET_VRING_BASE,
+  REQUEST.SET_VRING_ADDR,
+  REQUEST.SET_VRING_CALL,
+  REQUEST.SET_VRING_KICK,
+  REQUEST.SET_VRING_ENABLE,
+]);
+/** The other requests that the device knows. */
+const UNDERSTOOD = [
+  ...HANDSHAKE,
+  REQUEST.RESET_OWNER,
+  REQUEST.GET_VRING_BASE,
+  REQUEST.SET_VRING_ERR,
+  REQUEST.GET_QUEUE_NUM,
+  REQUEST.GET_CONFIG,
+  REQUEST.SET_CONFIG,
+  REQUEST.SET_BACKEND_REQ_FD,
+  REQUEST.GET_INFLIGHT_FD,
+  REQUEST.SET_INFLIGHT_FD,
+  REQUEST.RESET_DEVICE,
+  REQUEST.GET_MAX_MEM_SLOTS,
+  REQUEST.ADD_MEM_REG,
+  REQUEST.REM_MEM_REG,
+  REQUEST.SET_STATUS,
+  REQUEST.GET_STATUS,
+] as const;
 const ALL_PROTOCOL_FEATURES =
   PROTOCOL_FEATURE.MQ |
   PROTOCOL_FEATURE.REPLY_ACK |
@@ -166,41 +194,45 @@ class Play {
     this.#peer.read();
   }
 
-  async #message(request: number, isMutated: boolean): Promise<void> {
+  /** As a well-behaved front-end sends it, in one piece. */
+  async #wellMessage(request: number, vring: number, flags: number): Promise<void> {
+    const { payload, fds: count, wantsMemory } = wellFormed(request, vring);
+    const fds = this.#bench.wellDescriptors(wantsMemory ? 'memory' : 'kick', count);
+    try {
+      this.#peer.send(encodeMessage(request, flags, payload), fds);
+    } finally {
+      for (const fd of fds) closeSync(fd);
+    }
+    this.#sent++;
+    await turn();
+    this.#peer.read();
+  }
+
+  async #mutatedMessage(request: number): Promise<void> {
     const source = this.#source;
-    const vring = isMutated ? source.below(3) : source.below(2);
-    const { payload, fds: wanted, wantsMemory } = wellFormed(request, vring);
-    let body = payload;
+    const { payload, fds: wanted, wantsMemory } = wellFormed(request, source.below(3));
+    let body: Uint8Array = payload.slice();
     let count = wanted;
     let flags = source.bool() ? HEADER_FLAG.NEED_REPLY : 0;
-    if (isMutated) {
-      body = payload.slice();
-      for (let left = source.below(4); left > 0 && body.length > 0; left--)
-        body[source.below(body.length)] = source.u8();
-      if (source.oneIn(8)) body = source.bytes(source.below(64));
-      if (source.oneIn(4)) count = source.below(10);
-      if (source.oneIn(8)) flags = source.u8() & ~3;
-    }
+    for (let left = source.below(4); left > 0 && body.length > 0; left--)
+      body[source.below(body.length)] = source.u8();
+    if (source.oneIn(8)) body = source.bytes(source.below(64));
+    if (source.oneIn(4)) count = source.below(10);
+    if (source.oneIn(8)) flags = source.u8() & ~3;
     const message = encodeMessage(request, flags, body);
-    if (isMutated && source.oneIn(16)) {
+    if (source.oneIn(16)) {
       // The header lies about the size, or about the version.
       message[source.below(HEADER_SIZE)] = source.u8();
       this.#isWhole = false;
     }
-    const isPlain = !isMutated || !source.oneIn(4);
-    const fds = isPlain && wantsMemory ? this.#memory(count) : this.#bench.descriptors(source, count);
+    const fds = source.oneIn(4)
+      ? this.#bench.descriptors(source, count)
+      : this.#bench.wellDescriptors(wantsMemory ? 'memory' : 'kick', count);
     try {
       await this.#sendPieces(message, fds);
     } finally {
       for (const fd of fds) closeSync(fd);
     }
-  }
-
-  #memory(count: number): number[] {
-    // The kind that is the guest's memory, opened anew.
-    return Array.from({ length: count }, () =>
-      this.#bench.descriptors(new ByteSource(Uint8Array.of(6)), 1),
-    ).flat();
   }
 
   /** The guest's side of the rings: a request, or anything. */
@@ -223,7 +255,7 @@ class Play {
     view.setBigUint64(next, GUEST + 0x4100n, true);
     view.setUint32(next + 8, 2, true);
     view.setUint16(next + 12, 2, true);
-    for (let i = 0; i < 8; i++) memory[0x4000 + i] = i === 0 || i === 4 ? source.below(8) : 0;
+    for (let i = 0; i < 8; i++) memory[0x4000 + i] = i % 2 === 0 ? source.below(8) : 0;
     const index = view.getUint16(ring + 0x402, true);
     view.setUint16(ring + 0x404 + (index & 15) * 2, head, true);
     view.setUint16(ring + 0x402, index + 1, true);
@@ -242,20 +274,29 @@ class Play {
 
   async run(): Promise<string> {
     const source = this.#source;
+    const before = this.#bench.requests;
     const begun = source.below(HANDSHAKE.length + 1);
-    for (const request of HANDSHAKE.slice(0, begun)) await this.#message(request, false);
+    for (const request of HANDSHAKE.slice(0, begun)) {
+      await this.#wellMessage(request, 0, 0);
+      if (PER_VRING.has(request)) await this.#wellMessage(request, 1, 0);
+    }
     for (let steps = 0; steps < MAX_STEPS && source.remaining > 0 && !this.#peer.isOver; steps++) {
       const choice = source.below(16);
-      if (choice < 8) await this.#message(source.pick(REQUESTS), true);
-      else if (choice < 11) await this.#message(source.pick(HANDSHAKE), false);
-      else if (choice < 14) this.#guest();
-      else if (choice === 14) await turn();
+      if (choice < 5) await this.#mutatedMessage(source.pick(REQUESTS));
+      else if (choice < 8) {
+        const flags = source.bool() ? HEADER_FLAG.NEED_REPLY : 0;
+        await this.#wellMessage(source.pick(UNDERSTOOD), source.below(2), flags);
+      } else if (choice < 12) this.#guest();
+      else if (choice < 14) {
+        this.#bench.kick();
+        await turn();
+      } else if (choice === 14) await turn();
       else await this.#raw();
     }
     if (this.#isWhole) invariant(await this.#bench.isAnswered(this.#peer), 'neither answered nor closed');
     this.#peer.read();
     const answers = Math.min(this.#peer.answers.length >> 4, 12);
-    return `${begun} ${this.#peer.isOver} ${this.#isWhole} ${Math.min(this.#sent, 16)} ${answers}`;
+    return `${this.#bench.served(before)} ${begun} ${this.#peer.isOver} ${this.#isWhole} ${Math.min(this.#sent, 16)} ${answers}`;
   }
 }
 
@@ -265,33 +306,17 @@ export const vhostUser: FuzzTarget = {
   name: 'vhost-user',
   what: 'a front-end that sends any bytes and descriptors: closed or answered, nothing leaks, other guests notice nothing',
   seeds: () => [
-    ...HANDSHAKE.map((_, index) =>
-      Uint8Array.from([index + 1, ...new Uint8Array(24), 11, 1, 0, 0, 1, 4, 14, 12, 1]),
-    ),
-    ...REQUESTS.map((_, index) =>
+    // Every request as it should be, behind a whole set-up; then the guest does something in its rings, and kicks.
+    ...UNDERSTOOD.map((_, index) =>
       Uint8Array.from([
-        12,
-        ...new Uint8Array(36),
-        0,
-        index,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        1,
-        index,
-        1,
-        2,
-        0,
-        1,
+        ...[12, 8, 0, 0, 0, 4, 1, 0, 0, 12, 8, 0, 1, 2, 1, 0, 0, 0, 12],
+        ...[5, 1, index, 0, 8, 0, 0, 2, 6, 1, 3, 0, 12, 5, 0, index, 1, 12],
       ]),
     ),
+    ...REQUESTS.map((_, index) =>
+      Uint8Array.from([12, 0, index, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 1, 0, 0, 4, 1, 12]),
+    ),
+    ...HANDSHAKE.map((_, index) => Uint8Array.from([index + 1, 8, 0, 3, 4, 5, 12])),
     Uint8Array.from([0, 15, 20, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3]),
   ],
   run: async (input) => {
