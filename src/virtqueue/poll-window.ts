@@ -3,7 +3,7 @@ const MOST_CREDIT = 8;
 /** Doorbells between two attempts, at most. */
 const MOST_PAUSE = 1024;
 /** Doorbells until the next attempt where processor time is rationed. */
-const RATIONED_PAUSE = 16_384;
+const RATIONED_PAUSE = 4096;
 
 /**
  * Whether polling pays for one queue's owner, by what came of it. It does where the other side runs meanwhile and answers soon. It does

@@ -10,9 +10,9 @@ const POLLS_PER_LOOK = 8;
 const LINGER_MASK = 7;
 /**
  * A processor that is away for so long between two looks is rationed (a cgroup's quota): each look is paid for later. Longer than
- * the time slices of processes that share it.
+ * the time slices of a few processes that share it: polling pays beside them.
  */
-const RATIONED_MS = 10;
+const RATIONED_MS = 30;
 
 /** Something with rings to look at. */
 export interface Pollable {

@@ -72,7 +72,7 @@ describe('PollWindow', () => {
     const window = new PollWindow();
     window.rationed();
     expect(window.isOpen).toBe(false);
-    expect(pauseOf(window)).toBe(16_385);
+    expect(pauseOf(window)).toBe(4097);
     window.gaveUp();
     expect(pauseOf(window)).toBe(1025);
   });
