@@ -59,6 +59,7 @@ export function soakFigures(soak: SoakResult): Figure[] {
     figure('soakSlope', 'MB/h', (bytesASecond * 3600) / MEGABYTE),
     figure('soakDescriptorsGrowth', 'count', descriptors(last) - descriptors(second), DESCRIPTORS),
     figure('soakFaults', 'count', soak.faults, NONE),
+    figure('soakRefusals', 'count', soak.refusals),
     rate('soakRequestRate', 'requests/s', soak.requests),
     rate('soakInterruptRate', 'events/s', soak.toggles),
     rate('soakChangeRate', 'changes/s', soak.changes),

@@ -27,6 +27,8 @@ export interface SoakResult {
   /** Requests of the control client that were answered, and level changes that it was told of. */
   readonly controlRequests: number;
   readonly controlEdges: number;
+  /** Guests that gave up: firmware that does not get a processor for a tenth of a second is answered for with ERR. */
+  readonly refusals: number;
   /** Wrong answers, events lost or invented. */
   readonly faults: number;
 }
@@ -37,6 +39,8 @@ const BATCH_REQUESTS = 5_000_000;
 const BATCH_TOGGLES = 20_000;
 /** On each of two lines, a burst; 20,000 changes a second in all. */
 const BURST = { periodUs: 1000, atOnce: 10, count: 10_000 };
+/** More than these are no accident of a busy machine. */
+const MOST_REFUSALS = 20;
 const CONTROL_PAUSE_MS = 100;
 
 /** @param progress told once a minute */
@@ -47,15 +51,29 @@ export async function measureSoak(
 ): Promise<SoakResult> {
   const started = performance.now();
   const until = started + seconds * 1000;
-  const counts = { requests: 0, toggles: 0, changes: 0, controlRequests: 0, controlEdges: 0, faults: 0 };
+  const counts = {
+    requests: 0,
+    toggles: 0,
+    changes: 0,
+    controlRequests: 0,
+    controlEdges: 0,
+    refusals: 0,
+    faults: 0,
+  };
   let failure: unknown = null;
   const goesOn = (): boolean => failure === null && performance.now() < until;
   const running = new Set<RunningProgram<unknown>>();
-  const run = async <T>(options: readonly string[]): Promise<T> => {
+  /** Null: the guest gave up, as a request was answered with ERR or not at all; it comes back after a second. */
+  const run = async <T>(options: readonly string[]): Promise<T | null> => {
     const program = launchProgram<T>('loadgen', options, null);
     running.add(program);
     try {
       return await program.result;
+    } catch (error) {
+      progress(`soak: ${error instanceof Error ? error.message : error}`);
+      if (++counts.refusals > MOST_REFUSALS) throw error;
+      await delay(SAMPLE_MS);
+      return null;
     } finally {
       running.delete(program);
     }
@@ -65,6 +83,7 @@ export async function measureSoak(
     while (goesOn()) {
       const count = `--requests=${BATCH_REQUESTS}`;
       const result = await run<LoadResult>([`--socket-path=${service.simSocketPath}`, ...options, count]);
+      if (result === null) continue;
       counts.requests += result.requests;
       counts.faults += result.errors;
     }
@@ -73,6 +92,7 @@ export async function measureSoak(
     const options = ['--mode=interrupt', '--pairs=1', `--requests=${BATCH_TOGGLES}`];
     while (goesOn()) {
       const result = await run<InterruptResult>([`--socket-path=${service.loopSocketPath}`, ...options]);
+      if (result === null) continue;
       counts.toggles += BATCH_TOGGLES;
       counts.faults += result.errors + result.lost + result.invented;
     }

@@ -16,6 +16,7 @@ function soak(residentAt: (second: number) => number, seconds = 600): SoakResult
     events: 1e6,
     controlRequests: 6000,
     controlEdges: 6e6,
+    refusals: 0,
   };
   return { ...counts, samples, seconds, faults: 0 };
 }
