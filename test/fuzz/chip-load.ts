@@ -47,6 +47,8 @@ export class ChipLoad implements Completion, ChipListener {
   /** Per line: somebody may have a subscription now; and operations that may change that, under way. */
   readonly #maySubscribe: Uint8Array;
   readonly #underWay: Uint8Array;
+  /** Per line: the last answer of such an operation said so. */
+  readonly #confirmed: Uint8Array;
   /** Lines whose subscription has ended in this step: an edge that was on its way may be told yet. */
   readonly #ended = new Set<number>();
   readonly #results = new Set<number>();
@@ -60,6 +62,7 @@ export class ChipLoad implements Completion, ChipListener {
     this.#options = options;
     this.#maySubscribe = new Uint8Array(options.lineCount);
     this.#underWay = new Uint8Array(options.lineCount);
+    this.#confirmed = new Uint8Array(options.lineCount);
     chip.listen(this);
   }
 
@@ -108,8 +111,10 @@ export class ChipLoad implements Completion, ChipListener {
   #follow({ kind, line, value }: Operation, result: number): void {
     if (kind !== SET_IRQ_TYPE && kind !== SET_DIRECTION) return;
     this.#underWay[line]!--;
-    const ends = kind === SET_IRQ_TYPE ? value === IRQ_NONE : value === DIRECTION_NONE;
-    if (ends && result === RESULT_OK && this.#underWay[line] === 0) this.#ended.add(line);
+    const isNone = kind === SET_IRQ_TYPE ? value === IRQ_NONE : value === DIRECTION_NONE;
+    if (result === RESULT_OK && (kind === SET_IRQ_TYPE || isNone)) this.#confirmed[line] = isNone ? 0 : 1;
+    // What was refused, or not answered, has subscribed nobody.
+    if (this.#underWay[line] === 0 && this.#confirmed[line] === 0) this.#ended.add(line);
   }
 
   edge(edge: Edge): void {
