@@ -370,6 +370,31 @@ describe('Unix sockets', () => {
   });
 });
 
+describe('a service manager', () => {
+  const bytes = new TextEncoder().encode('READY=1\n');
+  it.each([
+    ['/nonexistent/notify', 'ENOENT'],
+    ['@rproc-gpio-nobody', 'ECONNREFUSED'],
+    ['vsock:2:1', 'EINVAL'],
+    ['relative', 'EINVAL'],
+    ['/', 'EINVAL'],
+    ['@', 'EINVAL'],
+    ['', 'EINVAL'],
+    ['/nul\0', 'EINVAL'],
+    [`/${'x'.repeat(200)}`, 'ENAMETOOLONG'],
+  ])('that is not there, at %j: %s, and nothing is left open', (address, code) => {
+    const before = openDescriptors().size;
+    expect(nativeErrorOf(() => native.notifyServiceManager(address, bytes))).toMatchObject({ code });
+    expect(openDescriptors().size).toBe(before);
+  });
+
+  it('that listens at a stream socket is none', () => {
+    const path = join(scratchFolder(), 'stream');
+    closeAfterTest(native.listenUnix(path));
+    expect(nativeErrorOf(() => native.notifyServiceManager(path, bytes)).code).toBe('EPROTOTYPE');
+  });
+});
+
 describe('messages with descriptors', () => {
   const bytes = Buffer.from('message');
 

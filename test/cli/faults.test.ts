@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { HOST_FIRMWARE } from '../../src/daemon/demo-config.ts';
 import { VhostUserFrontEnd } from '../../src/testing/front-end.ts';
 import { MSG_GET_VALUE, MSG_SET_DIRECTION, MSG_SET_VALUE } from '../../src/wire/virtio-gpio.ts';
@@ -9,6 +9,9 @@ import { ScriptedBroker } from '../exporters/mqtt/scripted-broker.ts';
 import { CommandProcess, isAlive, scratchFolder } from './command-process.ts';
 import { FakeServiceManager } from './fake-service-manager.ts';
 import { PinsClient } from './pins-client.ts';
+
+// Whole services, several a test, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 const PRELOAD = fileURLToPath(new URL('fault-preload.mjs', import.meta.url));
 /** Of a service that has a watchdog; looks are made twice as often. */

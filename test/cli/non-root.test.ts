@@ -1,10 +1,13 @@
 import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { HOST_FIRMWARE } from '../../src/daemon/demo-config.ts';
 import { VhostUserFrontEnd } from '../../src/testing/front-end.ts';
 import { MSG_GET_VALUE, MSG_SET_DIRECTION, MSG_SET_VALUE } from '../../src/wire/virtio-gpio.ts';
 import { CommandProcess, PROGRAM, run, scratchFolder } from './command-process.ts';
+
+// Whole services, several a test, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** Nobody's on this machine, as far as anybody knows. */
 const SERVICE = 61_234;

@@ -1,11 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { HOST_FIRMWARE } from '../../src/daemon/demo-config.ts';
 import { VhostUserFrontEnd } from '../../src/testing/front-end.ts';
 import { MSG_GET_VALUE } from '../../src/wire/virtio-gpio.ts';
 import { CommandProcess, scratchFolder } from './command-process.ts';
 import { FakeServiceManager } from './fake-service-manager.ts';
+
+// Whole services, several a test, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 const CONFIG = `chips: { sim: { type: sim, lines: 4 } }
 exports: { vm1: { socket: vm1.sock, lines: ['sim/*'] } }
