@@ -94,7 +94,7 @@ export function record(check: Check): Check {
     if (!isObject(value)) return wrong(value, 'an object');
     for (const key of Object.keys(value)) {
       const fault = check(value[key]);
-      if (fault !== null) return below(`.${key}`, fault);
+      if (fault !== null) return below(`.${key.slice(0, SHOWN_CHARACTERS)}`, fault);
     }
     return null;
   };

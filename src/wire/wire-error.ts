@@ -33,9 +33,16 @@ export class WireError extends Error {
   }
 }
 
+/** Longest piece of a peer's text that is repeated in a message: messages are logged. */
+const SHOWN_CHARACTERS = 40;
+
 /** Numbers in decimal and hex, as addresses are read in hex and counts in decimal; text quoted. */
 function describeValue(value: number | bigint | string): string {
-  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'string') {
+    // Cut before it is quoted: quoting may make it six times as long.
+    if (value.length <= SHOWN_CHARACTERS) return JSON.stringify(value);
+    return `${JSON.stringify(value.slice(0, SHOWN_CHARACTERS)).slice(0, -1)}…"`;
+  }
   const isHexUseful = typeof value === 'bigint' || Number.isInteger(value);
   if (!isHexUseful || (value >= -9 && value <= 9)) return String(value);
   return value < 0 ? String(value) : `${value} (0x${value.toString(16)})`;

@@ -26,4 +26,12 @@ describe('WireError', () => {
     expect(new WireError('magic', 0, 'abc', '"ELF"').message).toContain('is "abc", expected "ELF"');
     expect(new WireError('x', 0, -20).message).toContain('is -20,');
   });
+
+  it('repeats no more of a long text than shows what it is', () => {
+    const text = '\u0001'.repeat(100_000);
+    const error = new WireError('names', 0, text, 'a NUL after the last name');
+    expect(error.value).toBe(text);
+    expect(error.message.length).toBeLessThan(400);
+    expect(error.message).toMatch(/^names at offset 0 is "(\\u0001){40}…", expected a NUL after/);
+  });
 });

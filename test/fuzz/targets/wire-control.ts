@@ -145,6 +145,11 @@ export const wireControlReply: FuzzTarget = {
       reply.encodeEnded(1, 'gone'),
       `${reply.edgesBegin(1)}${EDGE},${EDGE}${reply.EDGES_END}`,
       ...CONTROL_METHODS.map((method, index) => reply.encodeResult(index, RESULTS[method])),
+      // What a peer names as it likes.
+      reply.encodeResult(1, {
+        ...STATUS,
+        exports: [{ ...STATUS.exports[0], counters: { ...COUNTERS, badChains: { ['x'.repeat(2000)]: -1 } } }],
+      }),
     ].map((text) => bytesOf(text.trimEnd())),
   dictionary: () => WORDS.map(bytesOf),
   run: (input) => {

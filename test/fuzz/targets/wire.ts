@@ -290,7 +290,7 @@ export const wireVirtioGpio = wireTarget('virtio-gpio', 'virtio-gpio, its event 
         : virtio.encodeNames(list);
       return concat(list.length, block);
     },
-    samples: [concat(3, names), concat(0, new Uint8Array(0))],
+    samples: [concat(3, names), concat(0, new Uint8Array(0)), concat(1, new Uint8Array(1000).fill(0x61))],
   },
   plain('event-record', eventStream.decodeEventRecord, eventStream.encodeEventRecord, [
     { line: 3, level: 1, dropped: true, seq: 17, timestampNs: 99n },
