@@ -11,10 +11,9 @@ import type { ControlMethod, ServiceStatus } from '../../../src/wire/control.ts'
 import { decodeRequest } from '../../../src/wire/control-request.ts';
 import { ByteSource } from '../byte-source.ts';
 import { type FuzzTarget, invariant } from '../target.ts';
+import { until } from '../until.ts';
 
 const NAMES = ['LED', 'LED_SENSE', 'BUTTON', '', 'LED'];
-/** More than anybody says who waits for an answer, on a machine that is busy. */
-const PATIENCE_MS = 5000;
 /** Answers to one request: it has a bound, as a request has. */
 const LONGEST_ANSWER = 1 << 20;
 const NEWLINE = 0x0a;
@@ -65,16 +64,6 @@ class Client {
   get longest(): number {
     return this.#longest;
   }
-}
-
-/** Waits until the condition holds; false when it never does. */
-async function until(condition: () => boolean): Promise<boolean> {
-  const deadlineMs = performance.now() + PATIENCE_MS;
-  while (!condition()) {
-    if (performance.now() > deadlineMs) return false;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  return true;
 }
 
 /** A service's control socket, for all executions. */

@@ -3,8 +3,8 @@ import { connect, type Socket } from 'node:net';
 import { EmbeddedBroker } from '../../../src/exporters/mqtt/embedded-broker.ts';
 import { ByteSource } from '../byte-source.ts';
 import { type FuzzTarget, invariant } from '../target.ts';
+import { until } from '../until.ts';
 
-const PATIENCE_MS = 5000;
 const HONEST_TOPIC = 'honest/topic';
 const MAX_BYTES = 60_000;
 
@@ -63,17 +63,14 @@ class Honest {
     this.#socket.write(Uint8Array.from(bytes));
   }
 
-  /** Sends itself a message. */
-  async isServed(): Promise<boolean> {
+  /** Sends itself a message. @returns what came of it */
+  async isServed(): Promise<'served' | 'not answered' | 'disconnected'> {
     const word = `number-${++this.#count}.`;
     this.#write(publishPacket(HONEST_TOPIC, encode(word)));
-    const deadlineMs = performance.now() + PATIENCE_MS;
-    while (!this.#heard.includes(word)) {
-      if (this.#socket.destroyed || performance.now() > deadlineMs) return false;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    if (!(await until(() => this.#heard.includes(word) || this.#socket.destroyed))) return 'not answered';
+    if (!this.#heard.includes(word)) return 'disconnected';
     this.#heard = '';
-    return true;
+    return 'served';
   }
 
   close(): void {
@@ -160,11 +157,13 @@ async function attack(input: Uint8Array): Promise<string> {
   await once(socket, 'connect');
   for (let at = 0, step = isSplit ? 5 : bytes.length; at < bytes.length && at < 500 * step; at += step)
     socket.write(bytes.subarray(at, at + step));
-  invariant(await honest.isServed(), () => `an honest client is not served any more; ${log.join('; ')}`);
+  const during = await honest.isServed();
+  invariant(during === 'served', () => `an honest client is ${during}; ${log.join('; ')}`);
   await new Promise((resolve) => setImmediate(resolve));
   const outcome = `${isClosed} ${[...types].sort((a, b) => a - b).join()}`;
   socket.destroy();
-  invariant(await honest.isServed(), 'an honest client is not served after another has left');
+  const after = await honest.isServed();
+  invariant(after === 'served', () => `an honest client is ${after} after another has left`);
   const logged = log.splice(0).map((line) => line.replaceAll(/\d+|"[^"]*"/g, 'N').slice(0, 50));
   return `${outcome} ${[...new Set(logged)].sort().join('; ').slice(0, 120)}`;
 }
