@@ -268,8 +268,7 @@ export class ChipLines implements ChipListener, OperationListener {
 
   #settle(line: Line): void {
     const operation = this.#operations.begin(OP_SETTLE, line, 0, null, 0);
-    line.parity.reading = this.#operations.at(operation);
-    line.parity.readAgain = false;
+    line.parity.read(this.#operations.at(operation));
     this.chip.getValue(line.offset, this.#operations, operation);
   }
 

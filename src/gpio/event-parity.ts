@@ -22,6 +22,9 @@ export class EventParity {
   hasRetried = false;
   /** Whether the last {@link settle} was of an event that could not be told from one accounted for already. */
   wasAmbiguous = false;
+  /** When the last event came, and the last of those that {@link reading} is for. */
+  #eventAtMs = 0;
+  #readForMs = 0;
   /** Until then an event may be for an edge that was accounted for already, see {@link settle}. */
   #owedUntilMs = 0;
   /** Until then an event may be for an edge that came before the first read of the level. */
@@ -41,6 +44,14 @@ export class EventParity {
   /** An event came. */
   event(): void {
     this.#doubted = LEVEL_UNKNOWN;
+    this.#eventAtMs = performance.now();
+  }
+
+  /** The level is read, for all events so far. */
+  read(operation: Operation): void {
+    this.reading = operation;
+    this.readAgain = false;
+    this.#readForMs = this.#eventAtMs;
   }
 
   /**
@@ -78,8 +89,9 @@ export class EventParity {
    */
   settle(known: number, level: number): number {
     const nowMs = performance.now();
-    const isOwed = nowMs < this.#owedUntilMs;
-    const isFirst = known === LEVEL_UNKNOWN || nowMs < this.#learnedUntilMs;
+    // When the event came counts, not the answer: a chip that stands still for a while in between has sent no other event.
+    const isOwed = this.#readForMs < this.#owedUntilMs;
+    const isFirst = known === LEVEL_UNKNOWN || this.#readForMs < this.#learnedUntilMs;
     const unchanged = known === level;
     this.#learnedUntilMs = 0;
     this.#doubted = LEVEL_UNKNOWN;

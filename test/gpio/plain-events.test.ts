@@ -235,6 +235,38 @@ describe('the parity of levels read after plain events', () => {
     expect(lines.ambiguousEvents).toBe(1);
   });
 
+  it('an event soon after an unchanged level is owed, however late the chip tells the level', () => {
+    const { lines, watcher, event, read } = watched();
+    event();
+    read(0);
+    nowMs += 49;
+    event();
+    nowMs += 3000;
+    read(0);
+    expect([watcher.levels, lines.ambiguousEvents]).toEqual([[1, 0], 1]);
+    // The same for one that came while the level was read.
+    event();
+    event();
+    nowMs += 3000;
+    read(0);
+    nowMs += 3000;
+    read(0);
+    expect([watcher.levels, lines.ambiguousEvents]).toEqual([[1, 0, 1, 0], 2]);
+  });
+
+  it('an event during a late read does not count as the one that the read is for', () => {
+    const { lines, watcher, event, read } = watched();
+    event();
+    read(0);
+    event();
+    nowMs += 1000;
+    event();
+    read(0);
+    expect([watcher.levels, lines.ambiguousEvents]).toEqual([[1, 0], 1]);
+    read(1);
+    expect(watcher.levels).toEqual([1, 0, 1]);
+  });
+
   it('a level consumer that waits hears of an active level also after an owed event', () => {
     const { lines, watcher, event, read } = watched();
     const high = new TestConsumer(lines, 0);
