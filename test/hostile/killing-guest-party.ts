@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync, truncateSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { MSG_GET_VALUE, STATUS_OK } from '../../src/wire/virtio-gpio.ts';
+import { MSG_GET_VALUE, MSG_SET_VALUE, STATUS_OK } from '../../src/wire/virtio-gpio.ts';
 import { LabProcess } from '../e2e/lab/lab-process.ts';
 import type { ToldEdge } from './killing-edges.ts';
 import type { GuestOptions } from './killing-guest.ts';
@@ -14,6 +14,14 @@ const ANSWER_LIMIT_MS = 5000;
 interface OpenRequest {
   readonly text: string;
   readonly ns: number;
+}
+
+/** The last SET_VALUE of a line. */
+interface LastValue {
+  readonly id: string;
+  readonly level: number;
+  /** It was answered OK: nothing but another one changes it. */
+  isConfirmed: boolean;
 }
 
 /** A guest's process, and what its record says of it. */
@@ -39,6 +47,8 @@ export class GuestParty {
   readonly #answers = new Map<string, { status: number; value: number }>();
   /** Since when the present life, its connection and its running have been undisturbed. */
   #undisturbedNs = 0;
+  /** By line, of the present life. Requests of a line are done in the order in which they were made. */
+  readonly #values = new Map<number, LastValue>();
   edges: ToldEdge[] = [];
   requests = 0;
   answers = 0;
@@ -73,6 +83,7 @@ export class GuestParty {
     this.isServed = false;
     this.#isIdle = false;
     this.#open.clear();
+    this.#values.clear();
     this.#undisturbedNs = nowNs();
     const options: GuestOptions = { ...this.#options, logPath: this.#path, seed };
     this.#process = new LabProcess({
@@ -168,6 +179,8 @@ export class GuestParty {
       case 'Q':
         this.requests++;
         this.#open.set(id, { text: words.join(' '), ns: atNs });
+        if (Number(second) === MSG_SET_VALUE)
+          this.#values.set(Number(third), { id, level: Number(words[3]), isConfirmed: false });
         break;
       case 'A':
         this.#answered(id, Number(second), atNs);
@@ -208,6 +221,7 @@ export class GuestParty {
     this.#open.delete(id);
     this.answers++;
     if (status !== STATUS_OK) this.refusals++;
+    for (const value of this.#values.values()) if (value.id === id) value.isConfirmed = status === STATUS_OK;
     // While the service or the guest itself does not run nothing is answered.
     if (this.#isFrozen || this.#isLost || request.ns < this.#undisturbedNs) return;
     const tookMs = (atNs - request.ns) / 1e6;
@@ -252,6 +266,13 @@ export class GuestParty {
     });
     this.#answers.delete(tag);
     return answer as { status: number; value: number };
+  }
+
+  /** Outputs, by offset, with the level that the service has confirmed last and that nobody has put in question since. */
+  get confirmed(): (readonly [number, number])[] {
+    return [...this.#values].flatMap(([line, { level, isConfirmed }]) =>
+      isConfirmed ? [[line, level] as const] : [],
+    );
   }
 
   /** Levels of all lines; null where that is refused. */

@@ -184,6 +184,7 @@ export class KillingRun {
     await delay(round.tailMs);
     await this.#standing();
     await this.#calm();
+    await this.#checkConfirmed();
     await this.agree();
     this.healsMs.push(elapsedMs(healsNs) - round.tailMs);
     this.#checkWill(round, statuses);
@@ -294,6 +295,25 @@ export class KillingRun {
     this.#traffic = 'off';
     await Promise.all(this.guests.map((guest) => guest.idle(HEAL_LIMIT_MS)));
     await until('the driver of lines is idle', HEAL_LIMIT_MS, () => !this.#isDriving);
+  }
+
+  /** What a guest was told is set is set, whoever died since. @throws Violation */
+  async #checkConfirmed(): Promise<void> {
+    let wrong: string[] = [];
+    await until(
+      () => `outputs are what guests were told: ${wrong.join(', ')}`,
+      HEAL_LIMIT_MS,
+      async () => {
+        const wires = await this.pins.levels();
+        if (wires === null) return false;
+        wrong = this.guests.flatMap(({ name, confirmed }) =>
+          confirmed
+            .filter(([line, level]) => wires[line] !== level)
+            .map(([line, level]) => `${name} set ${NAMES[line]} to ${level}`),
+        );
+        return wrong.length === 0;
+      },
+    );
   }
 
   /** Sets every output anew, then waits until all know the same level of every line. @throws Violation */
