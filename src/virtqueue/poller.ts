@@ -120,6 +120,8 @@ export class Poller {
   #turnMs: number;
   readonly #clock: Clock;
   #running = false;
+  /** The last turn ended before all was quiet; {@link #continuation} goes on. */
+  #isStretched = false;
   #lookedMs = 0;
   #continuation: NodeJS.Immediate | null = null;
   readonly #resume = (): void => {
@@ -173,12 +175,12 @@ export class Poller {
   }
 
   /**
-   * The doorbell of `pollable` rang: serve it, and whatever else is active, until all is quiet. Where a pass is to come anyway, it
-   * is served then: of many doorbells at once each would otherwise wait for the whole budget of those before it.
+   * The doorbell of `pollable` rang: serve it, and whatever else is active, until all is quiet. Between two turns of a busy stretch it
+   * is served in the next one: of many doorbells at once each would otherwise wait for the whole turn of those before it.
    */
   wake(pollable: Pollable): void {
     this.#activate(pollable).rang = true;
-    if (this.#continuation === null) this.run();
+    if (!this.#isStretched) this.run();
   }
 
   /** Serves all active pollables until they are quiet for the polling time or the budget is used up. */
@@ -186,6 +188,7 @@ export class Poller {
     // Re-entered from a completion: the outer loop will see the newly active one.
     if (this.#running) return;
     this.#running = true;
+    this.#isStretched = false;
     const active = this.#active;
     try {
       const start = this.#clock.now();
@@ -215,6 +218,7 @@ export class Poller {
         if (now - start >= this.#turnMs) {
           // Out of budget, busy or not: others on the loop get their turn, then it goes on (notifications stay off meanwhile).
           this.#turnMs = Math.min(2 * this.#turnMs, this.#budgetMs);
+          this.#isStretched = true;
           this.#continuation ??= setImmediate(this.#resume);
           return;
         }
@@ -260,6 +264,7 @@ export class Poller {
   close(): void {
     if (this.#continuation !== null) clearImmediate(this.#continuation);
     this.#continuation = null;
+    this.#isStretched = false;
     for (const slot of this.#active) slot.isActive = false;
     this.#active.length = 0;
   }
