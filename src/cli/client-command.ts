@@ -3,7 +3,7 @@ import { type Client, connect } from '../client/client.ts';
 import type { LineOutcome } from '../wire/control.ts';
 import { type CommandIo, UsageError } from './command.ts';
 import { type LineArgument, lineFault } from './line-arguments.ts';
-import { visible } from './visible-text.ts';
+import { visible, visibleJson } from './visible-text.ts';
 
 type OptionsConfig = NonNullable<ParseArgsConfig['options']>;
 
@@ -128,5 +128,5 @@ export async function reportRefusals(
 
 /** Writes objects as JSON, one a line. */
 export function writeJson(io: CommandIo, objects: readonly object[]): void {
-  io.stdout.write(objects.map((object) => `${JSON.stringify(object)}\n`).join(''));
+  io.stdout.write(objects.map((object) => `${visibleJson(object)}\n`).join(''));
 }
