@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Coprocessor } from '../../src/coprocessor/coprocessor.ts';
 import { RpmsgBus, WANTED_RPMSG_FEATURES } from '../../src/coprocessor/rpmsg/bus.ts';
+import { connectUnix, openPoll, POLL_DISCONNECT, sendMessage } from '../../src/native.ts';
 import { Poller } from '../../src/virtqueue/poller.ts';
 import { PinsClient } from '../cli/pins-client.ts';
 import { scratchFolder } from '../coprocessor/scratch-folder.ts';
@@ -29,7 +30,7 @@ async function startHub(...args: string[]) {
   });
   onTestFinished(() => coprocessor.close());
   await coprocessor.start();
-  return { coprocessor, pins: new PinsClient(pinsPath) };
+  return { coprocessor, pinsPath, pins: new PinsClient(pinsPath) };
 }
 
 /** The firmware with its channel open: messages in hexadecimal. */
@@ -207,4 +208,28 @@ describe('options that do not go together', () => {
     expect(status).toBe(2);
     expect(stderr).toContain(reason);
   });
+});
+
+describe('the pins socket of the host port', () => {
+  it('answers the longest name with a whole line', async () => {
+    const { pins } = await startHub();
+    const name = 'x'.repeat(250);
+    expect(await pins.ask(`get ${name}`)).toBe(`error: no line ${name}`);
+    expect(await pins.ask('get BUTTON')).toBe('1');
+  });
+
+  it('gives the place of a client that it cut off to the next one as new', async () => {
+    const { pinsPath } = await startHub();
+    const greedy = connectUnix(pinsPath);
+    onTestFinished(() => closeSync(greedy));
+    // It watches what it drives and reads nothing.
+    sendMessage(greedy, Buffer.from('watch BUTTON\nburst BUTTON 4294967295\n'));
+    await new Promise<void>((resolve) => {
+      const poll = openPoll(greedy, POLL_DISCONNECT, () => {
+        poll.close();
+        resolve();
+      });
+    });
+    expect(await new PinsClient(pinsPath).ask('get BUTTON')).toMatch(/^[01]$/);
+  }, 30_000);
 });

@@ -59,7 +59,7 @@ static void send_output(struct pins_client *client) {
 }
 
 __attribute__((format(printf, 2, 3))) static void put(struct pins_client *client, const char *format, ...) {
-    char text[256];
+    char text[512]; /* a command, and what is said of it */
     va_list arguments;
     va_start(arguments, format);
     const int length = vsnprintf(text, sizeof text, format, arguments);
@@ -421,6 +421,9 @@ static void run_burst(struct pins_server *server, struct pins_client *client) {
         lines_drive(server->lines, client->burst_line, !server->lines->line[client->burst_line].external);
         /* Each edge is an interrupt of its own on hardware, so each is a batch here. */
         hub_flush_events(server->lines->device);
+        if (client->fd < 0) {
+            return; /* it watched what it drove, read nothing and was cut off: the place is another one's now */
+        }
         client->burst_left--;
         if (--client->burst_to_step == 0) {
             client->burst_to_step = client->burst_at_once;

@@ -163,11 +163,12 @@ static bool update_ring(struct back_end *back_end, unsigned index) {
         return false;
     }
     /* The used index is where the ring itself says; a new ring says 0. */
-    const uint16_t *used = guest_memory_translate(&back_end->memory, place.used, 4);
-    if (used == NULL || place.used % 2 != 0) {
+    const uint8_t *used = guest_memory_translate(&back_end->memory, place.used, 4);
+    if (used == NULL) {
         return false;
     }
-    place.next_used = used[1];
+    /* The mapping may be aligned otherwise than the guest's address: vring_attach refuses that, after this. */
+    memcpy(&place.next_used, used + 2, sizeof place.next_used);
     queue->attached = back_end->dialect->device.type->attach_queue(back_end->dialect->device.state, index, &place);
     return queue->attached;
 }

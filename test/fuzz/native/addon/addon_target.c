@@ -309,7 +309,8 @@ static void step(napi_env env) {
   const uint8_t operation = take8(script);
   switch (operation % 16) {
     case 0:
-      if (!env->ending) fake_turn(env);
+      // No loop turns within a callback of its own.
+      if (depth == 0 && !env->ending) fake_turn(env);
       break;
     case 1:
       close_descriptor(take8(script));
