@@ -59,15 +59,15 @@ for target in "${targets[@]}"; do
   [ ! -d "$corpus" ] || folders+=("$corpus")
   limits=(-runs=0)
   [ "$share" -eq 0 ] || limits=("-max_total_time=$share")
-  before=$(times | sed -n 2p)
+  times >"$scratch/before" # not in a subshell, which has no children's times
   started=$(date +%s.%N)
   finds=0
   # New inputs go to the first folder only.
   "$out/$target" "${limits[@]}" "-seed=$seed" "-max_len=$max_len" -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \
     -reload=0 "-artifact_prefix=$kept/$target-" "${folders[@]}" >"$scratch/$target.log" 2>&1 || finds=1
   ended=$(date +%s.%N)
-  after=$(times | sed -n 2p)
-  cpu=$(printf '%s\n%s\n' "$before" "$after" | awk '
+  times >"$scratch/after"
+  cpu=$(sed -s -n 2p "$scratch/before" "$scratch/after" | awk '
     function of(text, parts) { split(text, parts, /[ms]/); return parts[1] * 60 + parts[2] }
     { total[NR] = of($1) + of($2) } END { printf "%.2f", total[2] - total[1] }')
   took=$(awk -v a="$started" -v b="$ended" 'BEGIN { printf "%.2f", b - a }')
