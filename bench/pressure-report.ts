@@ -32,7 +32,7 @@ export function pressureFigures(rounds: PressureRounds): Figure[] {
   return [
     ...PRESSURE_PLACES.flatMap((place) =>
       PRESSURE_LOADS.flatMap((load) =>
-        loadFigures(`pressure${capital(place)}${capital(load)}`, rounds[place][load]),
+        loadFigures(`pressure${capital(place)}${capital(load)}`, rounds[place][load], place !== 'apart'),
       ),
     ),
     figure(
@@ -44,7 +44,8 @@ export function pressureFigures(rounds: PressureRounds): Figure[] {
   ];
 }
 
-function loadFigures(name: string, pairs: readonly Pair[]): Figure[] {
+/** @param isTimeJudged not where two processors are busy: which of the two sides waits for a time slice is chance, six-fold */
+function loadFigures(name: string, pairs: readonly Pair[], isTimeJudged: boolean): Figure[] {
   const over = (value: (result: Result) => number): number =>
     medianOfRatios(
       pairs.map(({ polled }) => value(polled)),
@@ -63,7 +64,7 @@ function loadFigures(name: string, pairs: readonly Pair[]): Figure[] {
       `${name}TimeOverUnpolled`,
       'x unpolled',
       leastTime(pairs, 'polled') / leastTime(pairs, 'unpolled'),
-      NOT_SLOWER,
+      isTimeJudged ? NOT_SLOWER : null,
     ),
     figure(
       `${name}P99OverUnpolled`,
