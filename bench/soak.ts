@@ -62,6 +62,10 @@ export async function measureSoak(
   };
   let failure: unknown = null;
   const goesOn = (): boolean => failure === null && performance.now() < until;
+  const fault = (count: number, who: string, result: object): void => {
+    counts.faults += count;
+    if (count > 0) progress(`soak: fault of ${who}: ${JSON.stringify(result)}`);
+  };
   const running = new Set<RunningProgram<unknown>>();
   /** Null: the guest gave up, as a request was answered with ERR or not at all; it comes back after a second. */
   const run = async <T>(options: readonly string[]): Promise<T | null> => {
@@ -85,7 +89,7 @@ export async function measureSoak(
       const result = await run<LoadResult>([`--socket-path=${service.simSocketPath}`, ...options, count]);
       if (result === null) continue;
       counts.requests += result.requests;
-      counts.faults += result.errors;
+      fault(result.errors, 'requests', result);
     }
   };
   const interrupts = async (): Promise<void> => {
@@ -94,7 +98,7 @@ export async function measureSoak(
       const result = await run<InterruptResult>([`--socket-path=${service.loopSocketPath}`, ...options]);
       if (result === null) continue;
       counts.toggles += BATCH_TOGGLES;
-      counts.faults += result.errors + result.lost + result.invented;
+      fault(result.errors + result.lost + result.invented, 'interrupts', result);
     }
   };
   const changes = async (line: string): Promise<void> => {
@@ -162,7 +166,7 @@ export async function measureSoak(
     if (failure !== null) throw failure;
     watch.end();
     const watched = await watch.result;
-    counts.faults += watched.errors;
+    fault(watched.errors, 'events', watched);
     return { ...counts, samples, seconds: (performance.now() - started) / 1000, events: watched.events };
   } finally {
     watch.end();
