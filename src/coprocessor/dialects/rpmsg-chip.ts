@@ -55,6 +55,7 @@ export class RpmsgChip implements CoprocessorChip {
   readonly lineCount: number;
   readonly streamsLevels = false;
   available = true;
+  readonly #transport: RpmsgTransport;
   readonly #endpoint: RpmsgEndpoint;
   readonly #dialect: RpmsgGpioDialect;
   readonly #owed: OwedReplies;
@@ -115,6 +116,7 @@ export class RpmsgChip implements CoprocessorChip {
     this.#dialect = dialect;
     this.#requestTimeoutMs = requestTimeoutMs;
     this.#owed = owedReplies(transport, endpoint.name);
+    this.#transport = transport;
     this.#interrupts = new RpmsgInterrupts(dialect, this.lineCount, {
       submit: (operation, line, done, token) => this.#requests.submit(operation, line, 0, done, token, true),
       onEdge: (line) => this.#listener?.edge(this.#edge.at(line, LEVEL_UNKNOWN)),
@@ -188,6 +190,7 @@ export class RpmsgChip implements CoprocessorChip {
       unsubscribedNotifications: this.#unsubscribed,
       ...this.#drops,
       ...this.#dialect.counters,
+      ...faultsOfBus(this.#transport.counters),
     };
   }
 
@@ -284,4 +287,23 @@ export class RpmsgChip implements CoprocessorChip {
     this.#lose('closed');
     this.#endpoint.close();
   }
+}
+
+/** What is dropped before it is known for which channel, and so for which chip, it is. */
+const BUS_FAULTS = [
+  'unknownDestination',
+  'noEndpoint',
+  'badAnnouncementSize',
+  'badAnnouncementName',
+  'badAnnouncementAddress',
+  'duplicateAnnouncements',
+  'tooManyChannels',
+  'unknownChannelsDestroyed',
+  'badUsed',
+] as const;
+
+/** Of our own bus: the kernel's keeps its counts to itself. */
+function faultsOfBus(counters: Readonly<Record<string, number>>): Record<string, number> {
+  const known = BUS_FAULTS.filter((name) => counters[name] !== undefined);
+  return Object.fromEntries(known.map((name) => [name, counters[name] as number]));
 }
