@@ -55,6 +55,7 @@ export class Coprocessor {
   /** Indices of vdevs that were reset and whose firmware may still be busy with the old queues. */
   readonly #settling = new Map<number, Promise<unknown>>();
   #regions: MemoryRegion[] = [];
+  #memory: DeviceMemory | undefined;
   #unwatchMemory: () => void = () => {};
   #doorbell: Doorbell | undefined;
   #process: FirmwareProcess | undefined;
@@ -92,8 +93,11 @@ export class Coprocessor {
     try {
       await Promise.race([this.#bringUp, aborted]);
     } catch (error) {
+      const isClosed = error instanceof CoprocessorError && error.code === 'ERR_CLOSED';
+      // Whatever was found wrong in it follows from that.
+      const truncated = isClosed ? null : (this.#memory?.truncated ?? null);
       await this.close();
-      throw error;
+      throw truncated === null ? error : new CoprocessorError('ERR_MEMORY_LOST', truncated, error);
     }
   }
 
@@ -104,9 +108,10 @@ export class Coprocessor {
     checkOptions(this.#options);
     for (const source of sources) this.#regions.push(openMemory(source, sysfsRoot));
     const memory = new DeviceMemory(this.#regions);
+    this.#memory = memory;
     this.#unwatchMemory = onDeadMapping(() => {
       const { truncated } = memory;
-      if (truncated !== null) this.#end('ERR_MEMORY', truncated);
+      if (truncated !== null) this.#end('ERR_MEMORY_LOST', truncated);
     });
     const location = locateTable(resourceTable, memory);
     const doorbell = createDoorbell(doorbellOptions, timeoutMs, sysfsRoot);
@@ -325,7 +330,7 @@ export class Coprocessor {
     }
   }
 
-  #end(code: 'ERR_EXEC' | 'ERR_DOORBELL' | 'ERR_MEMORY', reason: string, isFailure = true): void {
+  #end(code: 'ERR_EXEC' | 'ERR_DOORBELL' | 'ERR_MEMORY_LOST', reason: string, isFailure = true): void {
     if (this.#ended !== undefined || this.#closing !== undefined) return;
     this.#abortStart(new CoprocessorError(code, reason));
     if (this.#running === undefined) return;

@@ -8,6 +8,7 @@ import { ResumeFile, ResumeFileError } from '../exporters/virtio-gpio/resume-fil
 import { ResumeState } from '../exporters/virtio-gpio/resume-state.ts';
 import { VhostUserServer } from '../exporters/virtio-gpio/server.ts';
 import type { SelectedLine } from '../gpio/line-selection.ts';
+import { onDeadMapping } from '../native.ts';
 import type { Poller } from '../virtqueue/poller.ts';
 import type { ServiceStatus } from '../wire/control.ts';
 import { REPLY_2020, REPLY_2021 } from '../wire/metux-gpio.ts';
@@ -15,6 +16,7 @@ import { REPLY_2020, REPLY_2021 } from '../wire/metux-gpio.ts';
 interface GuestExport {
   /** Outlives the service, with what the guest set; null without one. */
   readonly resumeFile: ResumeFile | null;
+  readonly unwatch: () => void;
   readonly config: ExportConfig;
   readonly lines: readonly SelectedLine[];
   readonly server: VhostUserServer;
@@ -84,7 +86,21 @@ export class GuestExports {
       onConnected: this.#onGuest,
       onDisconnected: this.#onGuest,
     });
-    this.#exports.set(name, { config, lines, server, resumeFile });
+    this.#exports.set(name, { config, lines, server, resumeFile, unwatch: this.#watch(name, resumeFile) });
+  }
+
+  /** Says so when somebody truncates the file: its guest goes on, with what this process knows. @returns how to stop it */
+  #watch(name: string, file: ResumeFile | null): () => void {
+    if (file === null) return () => {};
+    const unwatch = onDeadMapping(() => {
+      if (!file.isDead) return;
+      unwatch();
+      this.#onLog(
+        'warn',
+        `export ${name}: somebody truncated ${file.path}: what the guest sets is kept as long as this service runs`,
+      );
+    });
+    return unwatch;
   }
 
   #device(
@@ -128,6 +144,7 @@ export class GuestExports {
   remove(name: string): void {
     const removed = this.#exports.get(name);
     removed?.server.close();
+    removed?.unwatch();
     // Behind the device, which writes to it. It stays on disk for the next service.
     removed?.resumeFile?.close();
     this.#exports.delete(name);
@@ -207,11 +224,11 @@ export class GuestExports {
       this.listen(name);
       return;
     }
-    const { server, resumeFile } = before;
+    const { server, resumeFile, unwatch } = before;
     server.device.configure(lines);
     server.device.pollUs = config.pollUs;
     server.reconnectGraceMs = config.reconnectGraceMs;
-    this.#exports.set(name, { config, lines, server, resumeFile });
+    this.#exports.set(name, { config, lines, server, resumeFile, unwatch });
   }
 
   /** Exports, as `status` shows them. */

@@ -21,38 +21,38 @@ function soak(residentAt: (second: number) => number, seconds = 600): SoakResult
   return { ...counts, samples, seconds, faults: 0 };
 }
 
-const valueOf = (result: SoakResult, name: string) => soakFigures(result).find((each) => each.name === name);
+const measured = (result: SoakResult, name: string) => soakFigures(result).find((each) => each.name === name);
 
 describe('soakFigures', () => {
   it('lets memory settle in the first quarter, and asks for less than 5 % after the second', () => {
     const settling = soak((second) => (second < 150 ? 50e6 : 100e6));
-    expect(valueOf(settling, 'soakGrowth')).toMatchObject({ value: 0, met: true });
-    expect(valueOf(settling, 'soakSlope')?.value).toBeCloseTo(0);
+    expect(measured(settling, 'soakGrowth')).toMatchObject({ value: 0, met: true });
+    expect(measured(settling, 'soakSlope')?.value).toBeCloseTo(0);
     const growing = soak((second) => 100e6 + second * 50e3);
-    expect(valueOf(growing, 'soakGrowth')).toMatchObject({ met: false });
-    expect(valueOf(growing, 'soakSlope')?.value).toBeCloseTo(180);
-    expect(valueOf(growing, 'soakRequestRate')?.value).toBe(1e6);
+    expect(measured(growing, 'soakGrowth')).toMatchObject({ met: false });
+    expect(measured(growing, 'soakSlope')?.value).toBeCloseTo(180);
+    expect(measured(growing, 'soakRequestRate')?.value).toBe(1e6);
   });
 
   it('does not judge growth of some seconds', () => {
     const brief = soak((second) => 100e6 + second * 1e6, 20);
-    expect(valueOf(brief, 'soakGrowth')).toMatchObject({ target: null, met: null });
+    expect(measured(brief, 'soakGrowth')).toMatchObject({ target: null, met: null });
   });
 
   it('does not take a guest that connects anew for a leak, but a descriptor that stays', () => {
     expect(
-      valueOf(
+      measured(
         soak(() => 1e8),
         'soakDescriptorsGrowth',
       ),
     ).toMatchObject({ value: 0, met: true });
     const { samples, ...rest } = soak(() => 1e8);
     const leaking = samples.map((each) => ({ ...each, descriptors: 40 + Math.floor(each.second / 10) }));
-    expect(valueOf({ ...rest, samples: leaking }, 'soakDescriptorsGrowth')).toMatchObject({ failed: true });
+    expect(measured({ ...rest, samples: leaking }, 'soakDescriptorsGrowth')).toMatchObject({ failed: true });
   });
 
   it('fails for one fault', () => {
-    expect(valueOf({ ...soak(() => 1e8), faults: 1 }, 'soakFaults')).toMatchObject({ failed: true });
+    expect(measured({ ...soak(() => 1e8), faults: 1 }, 'soakFaults')).toMatchObject({ failed: true });
   });
 });
 
