@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { DescriptorChain } from '../../../src/virtqueue/descriptor-chain.ts';
 import { PlayedFirmware, type PlayedOptions, TokenLog } from './played-firmware.ts';
 
 beforeEach(() => {
@@ -134,9 +135,9 @@ describe('requests', () => {
     chip.flush();
     const [request] = taken();
     const queue = firmware.queue(0);
-    for (const head of [15, 99, 0xffff_ffff]) queue.push({ head } as never, 2);
+    for (const head of [15, 99, 0xffff_ffff]) queue.push(new DescriptorChain(head), 2);
     firmware.answer(request, 0, 1);
-    queue.push({ head: request?.chain.head } as never, 2);
+    queue.push(new DescriptorChain(request!.chain.head), 2);
     queue.publish();
     firmware.ring();
     expect(log.taken()).toEqual(['0: 0 1']);
