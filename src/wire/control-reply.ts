@@ -46,7 +46,17 @@ export function encodeGreeting(version: string): string {
 }
 
 export function encodeResult(id: number, result: unknown): string {
-  return `{"id":${id},"result":${ascii(JSON.stringify(result))}}\n`;
+  return encodeResultText(id, encodeValue(result));
+}
+
+/** A value as it stands in messages. */
+export function encodeValue(value: unknown): string {
+  return ascii(JSON.stringify(value));
+}
+
+/** @param text as {@link encodeValue} makes it, maybe of many values one after the other */
+export function encodeResultText(id: number, text: string): string {
+  return `{"id":${id},"result":${text}}\n`;
 }
 
 export function encodeError(id: number | null, { code, message }: ControlFailure): string {

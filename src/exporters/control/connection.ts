@@ -1,11 +1,17 @@
 import type { Socket } from 'node:net';
 import { type ControlRequest, MAX_REQUEST_BYTES, MAX_REQUEST_LINES } from '../../wire/control.ts';
-import { encodeEnded, encodeError, encodeGreeting, encodeResult } from '../../wire/control-reply.ts';
+import {
+  encodeEnded,
+  encodeError,
+  encodeGreeting,
+  encodeResult,
+  encodeResultText,
+} from '../../wire/control-reply.ts';
 import { ControlFault, decodeRequest } from '../../wire/control-request.ts';
 import { ClientOutput } from './client-output.ts';
 import { type EdgeSink, Subscription } from './control-line.ts';
 import type { ControlCounters, ControlLimits } from './counters.ts';
-import { LineWork, lineInfo } from './line-work.ts';
+import { LineListing, LineWork, type Work } from './line-work.ts';
 import { RequestSplitter } from './request-splitter.ts';
 import {
   type Answer,
@@ -46,8 +52,11 @@ export class ControlConnection implements TurnTaker, EdgeSink {
   readonly #splitter = new RequestSplitter();
   readonly #subscriptions = new Map<number, Subscription>();
   #lastSubscription = 0;
-  /** A request whose operations are being begun. The next one waits: requests of one client are begun in their order. */
-  #work: LineWork | null = null;
+  /**
+   * What is being done a little at a time, the first one first. The next request waits for all of it: requests of one client
+   * are begun in their order.
+   */
+  readonly #works: Work[] = [];
   /** Requests that are not answered, and the lines that they are about. */
   #outstanding = 0;
   #outstandingLines = 0;
@@ -107,8 +116,9 @@ export class ControlConnection implements TurnTaker, EdgeSink {
   }
 
   step(): boolean {
-    if (this.#work !== null) {
-      if (!this.#work.step()) this.#work = null;
+    const work = this.#works[0];
+    if (work !== undefined) {
+      if (!work.step()) this.#works.shift();
       return true;
     }
     if (this.#closed || this.#isEnding) return false;
@@ -201,20 +211,21 @@ export class ControlConnection implements TurnTaker, EdgeSink {
     };
     const answer: Answer = {
       result: (result) => answered(encodeResult(request.id, result)),
+      resultText: (text) => answered(encodeResultText(request.id, text)),
       failure: (reason) => {
         counters.errors++;
         answered(encodeError(request.id, reason));
       },
     };
     try {
-      let work: LineWork | null = null;
+      let work: Work | null = null;
       if (request.method === 'watch') work = this.#watch(request, answer);
       else if (request.method === 'unwatch') this.#unwatch(request.params.subscription, answer);
       else work = carryOut(context, request, answer);
       if (work === null) return;
       lineCount = work.lines.length;
       this.#outstandingLines += lineCount;
-      this.#work = work;
+      this.#works.push(work);
     } catch (error) {
       onFault(error);
       answer.failure(failure('ERR_FAILED', `internal error: ${String(error)}`));
@@ -250,11 +261,17 @@ export class ControlConnection implements TurnTaker, EdgeSink {
         operator.get(done);
       },
       () => {
-        answer.result({ subscription: subscription.id, lines: lines.map(lineInfo) });
-        subscription.active = true;
-        if (subscription.lines.size === 0) this.ended(subscription, 'the lines are gone');
+        this.#works.push(new LineListing(lines, (text) => this.#watching(subscription, text, answer)));
+        this.#options.turns.work(this);
       },
     );
+  }
+
+  /** Tells the client of its subscription. @param text what its lines are now: edges go on from there */
+  #watching(subscription: Subscription, text: string, answer: Answer): void {
+    answer.resultText(`{"subscription":${subscription.id},"lines":${text}}`);
+    subscription.active = true;
+    if (subscription.lines.size === 0) this.ended(subscription, subscription.endReason);
   }
 
   #unwatch(id: number, answer: Answer): void {
@@ -279,6 +296,7 @@ export class ControlConnection implements TurnTaker, EdgeSink {
 
   ended(subscription: Subscription, reason: string): void {
     // One that the client does not know of yet ends when it is told of it.
+    subscription.endReason = reason;
     if (!subscription.active || !this.#subscriptions.has(subscription.id)) return;
     this.#forget(subscription);
     this.#output.send(encodeEnded(subscription.id, reason));

@@ -17,6 +17,8 @@ export class Subscription {
   readonly lines = new Set<ControlLine>();
   /** The client knows of it: edges may be told. */
   active = false;
+  /** Why it ends, once its lines are gone. */
+  endReason = 'the lines are gone';
   /** Edges that were not told, and of which it was not told yet. */
   dropped = 0;
   /** The logical level that a wanted edge leads to; -1 = both. */

@@ -10,6 +10,7 @@ import {
 import type { Line } from '../../gpio/line.ts';
 import type { LineOperator, Outcome, OutcomeListener } from '../../gpio/line-operator.ts';
 import type { ControlCode, DirectionName, LineInfo, LineOutcome } from '../../wire/control.ts';
+import { encodeValue } from '../../wire/control-reply.ts';
 import type { ControlLines } from './control-line.ts';
 
 /** Lines begun in one step: a guest waits for that many at most. */
@@ -56,8 +57,52 @@ export function lineInfo(line: Line): LineInfo {
   };
 }
 
+/** What is done for a request a little at a time. */
+export interface Work {
+  readonly lines: readonly Line[];
+  /** Does some. @returns whether there is more to begin */
+  step(): boolean;
+}
+
+/** Something else than before when what clients follow by edges is: level, its origin, direction, and how many edges there were. */
+function stateOf({ edges, level, direction, fresh }: Line): number {
+  return ((edges * 4 + (level & 3)) * 4 + (direction & 3)) * 2 + (fresh ? 1 : 0);
+}
+
+/**
+ * What is known of many lines, as the text of a list: thousands of them take milliseconds. The list is of one moment, its end: what
+ * changed since it was written down is written anew.
+ */
+export class LineListing implements Work {
+  readonly lines: readonly Line[];
+  readonly #onDone: (text: string) => void;
+  readonly #texts: string[] = [];
+  readonly #states: number[] = [];
+
+  constructor(lines: readonly Line[], onDone: (text: string) => void) {
+    this.lines = lines;
+    this.#onDone = onDone;
+  }
+
+  step(): boolean {
+    const begun = this.#texts.length;
+    const until = Math.min(begun + LINES_A_STEP, this.lines.length);
+    for (let at = begun; at < until; at++) this.#write(at);
+    if (until < this.lines.length) return true;
+    for (const [at, line] of this.lines.entries()) if (stateOf(line) !== this.#states[at]) this.#write(at);
+    this.#onDone(`[${this.#texts.join(',')}]`);
+    return false;
+  }
+
+  #write(at: number): void {
+    const line = this.lines[at] as Line;
+    this.#states[at] = stateOf(line);
+    this.#texts[at] = encodeValue(lineInfo(line));
+  }
+}
+
 /** An operation on each line of a request. Begins them in order, a few at a time; they end as the chips answer. */
-export class LineWork {
+export class LineWork implements Work {
   readonly lines: readonly Line[];
   readonly #open: ControlLines;
   readonly #start: (operator: LineOperator, at: number, done: OutcomeListener) => void;

@@ -13,7 +13,7 @@ import type {
 } from '../../wire/control.ts';
 import type { ControlLines } from './control-line.ts';
 import type { LineIndex } from './line-index.ts';
-import { LineWork, lineInfo } from './line-work.ts';
+import { LineListing, LineWork, type Work } from './line-work.ts';
 
 /** What requests are carried out with. */
 export interface RequestContext {
@@ -28,6 +28,8 @@ export interface RequestContext {
 /** Takes the answer, which may come at once. */
 export interface Answer {
   result(result: unknown): void;
+  /** @param text of the result, as `encodeValue` makes it */
+  resultText(text: string): void;
   failure(failure: ControlFailure): void;
 }
 
@@ -117,9 +119,9 @@ function starter(
 
 /**
  * Carries out a request.
- * @returns operations on lines that are still to be begun; null when there are none
+ * @returns what is still to be begun; null when there is nothing
  */
-export function carryOut(context: RequestContext, request: CommonRequest, answer: Answer): LineWork | null {
+export function carryOut(context: RequestContext, request: CommonRequest, answer: Answer): Work | null {
   if (context.access === 'read' && DRIVING.has(request.method)) {
     const message = `refused: the command line may only read lines here (control.access is read)`;
     answer.failure(failure('ERR_REFUSED', message));
@@ -136,8 +138,8 @@ export function carryOut(context: RequestContext, request: CommonRequest, answer
       return null;
     case 'lines': {
       const lines = chosenLines(context.index(), request.params);
-      if (isFailure(lines)) answer.failure(lines);
-      else answer.result(lines.map(lineInfo));
+      if (!isFailure(lines)) return new LineListing(lines, (text) => answer.resultText(text));
+      answer.failure(lines);
       return null;
     }
     case 'status':

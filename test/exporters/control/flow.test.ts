@@ -110,15 +110,38 @@ describe('a client that does not read', () => {
     const client = await RawClient.greeted(path);
     client.socket.pause();
     // Each answer has some 300 KB.
-    for (let id = 0; id < 200; id++) client.ask(id, 'lines');
+    for (let id = 0; id < 64; id++) client.ask(id, 'lines');
     await eventually(() => expect(server.status.counters.requests).toBeGreaterThan(3));
     // A second client is served meanwhile, often enough for the first one to get its turns.
     const other = await RawClient.greeted(path);
     for (let i = 0; i < 50; i++) await other.result('chips');
     expect(server.status.counters.requests).toBeLessThan(60 + 10);
     client.socket.resume();
-    await client.until(() => client.messages.length === 200, 'all answers');
-    expect(client.messages.map(({ id }) => id)).toEqual(Array.from({ length: 200 }, (_, id) => id));
+    await client.until(() => client.messages.length === 64, 'all answers');
+    expect(client.messages.map(({ id }) => id)).toEqual(Array.from({ length: 64 }, (_, id) => id));
+  });
+});
+
+describe('a client that asks for everything', () => {
+  it('is answered in many turns of the loop', async () => {
+    const chip = new SimulatedChip('big', 4096);
+    const big = openLines(chip);
+    const { path, server } = await serve({ chips: () => [big] });
+    const client = await RawClient.greeted(path);
+    for (const method of ['lines', 'watch']) {
+      const { requests } = server.status.counters;
+      client.ask(1, method);
+      await eventually(() => expect(server.status.counters.requests).toBe(requests + 1));
+      let turns = 0;
+      while (client.receivedBytes < 300_000 && client.messages.length === 0) {
+        await new Promise<void>((resolve) => setImmediate(resolve));
+        turns++;
+      }
+      expect(turns).toBeGreaterThan(4);
+      await client.until(() => client.messages.length === 1, method);
+      client.messages.length = 0;
+      client.receivedBytes = 0;
+    }
   });
 });
 

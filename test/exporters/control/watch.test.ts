@@ -52,6 +52,44 @@ describe('watch', () => {
     expect(lines.lines[BUTTON]?.edges).toBe(1);
   });
 
+  it('answers with all lines as they are when it answers, however long the list took', async () => {
+    const chip = new SimulatedChip('big', 2048);
+    const big = openLines(chip);
+    const { path } = await serve({ chips: () => [big] });
+    const client = await RawClient.greeted(path);
+    client.ask(1, 'watch');
+    const told = new Map<number, { level: number; edges: number }>();
+    // Edges at all lines from the moment on in which the first one is subscribed, in every turn until the answer is here.
+    let at = 0;
+    while (client.messages.length === 0) {
+      for (let i = 0; i < 50; i++, at = (at + 7) % 1024)
+        chip.drive(2 * at, (1 - chip.level(2 * at)) as 0 | 1);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    const { result } = await client.next();
+    for (const { offset, level, edges } of (result as Watch).lines)
+      told.set(offset, { level: level as number, edges });
+    expect(told.size).toBe(2048);
+    expect([...told.values()].filter(({ edges }) => edges > 0).length).toBeGreaterThan(100);
+    // The last one of these is the last message.
+    chip.drive(2, (1 - chip.level(2)) as 0 | 1);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    const last = big.lines[2]?.edges;
+    while (told.get(2)?.edges !== last) {
+      for (const edge of (await client.next()).edges as LineEdge[]) {
+        const before = told.get(edge.offset);
+        expect([edge.offset, edge.seq, edge.level]).toEqual([
+          edge.offset,
+          (before?.edges as number) + 1,
+          1 - (before?.level as number),
+        ]);
+        told.set(edge.offset, { level: edge.level, edges: edge.seq });
+      }
+    }
+    for (const [offset, { level, edges }] of told)
+      expect([level, edges]).toEqual([chip.level(offset), big.lines[offset]?.edges]);
+  });
+
   it('answers only when the chip has taken the subscriptions', async () => {
     const chip = new DeferredChip(2);
     const lines = openLines(chip);
