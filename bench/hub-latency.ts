@@ -35,6 +35,12 @@ export interface HubRounds {
 /** Longer than anybody polls. */
 const PAUSE_US = 2000;
 const WARMUP = 500;
+/**
+ * Changes after a pause are measured that few at a time, a floor of as many before each: how deep a processor sleeps goes up and
+ * down within seconds, and the floor with it.
+ */
+const PAUSED_AT_ONCE = 50;
+const PAUSED_WARMUP = 10;
 
 /** Runs the rounds with the firmware at each of its places in turn; `progress` is told of each finished run. */
 export async function measureHubRounds(
@@ -77,10 +83,11 @@ async function measureRound(
     name: string,
     options: readonly string[],
     floorCount = floorOptions,
+    warmup = WARMUP,
   ): Promise<void> => {
     const floor = await runProgram<FloorResult>('floor', floorCount, null);
     const before = cpuSeconds(service.pid);
-    const result = await runProgram<T>('loadgen', [...options, `--warmup=${WARMUP}`], placement.loadCpu);
+    const result = await runProgram<T>('loadgen', [...options, `--warmup=${warmup}`], placement.loadCpu);
     into.push({ floor, result, serviceCpuSeconds: cpuSeconds(service.pid) - before });
     progress(`${name}: median ${result.medianNs} ns, p99 ${result.p99Ns} ns, floor ${floor.medianNs} ns`);
   };
@@ -102,12 +109,15 @@ async function measureRound(
   await sample(rounds.set, 'set', set);
   await sample(rounds.change, 'change', [...change, requests]);
   const paused = [`--pause-us=${PAUSE_US}`];
-  await sample(
-    rounds.changeAfterPause,
-    'change after a pause',
-    [...change, `--requests=${effort.hubPausedChanges}`, ...paused],
-    [`--rounds=${effort.hubPausedChanges}`, '--warmup=50', floorPlacement, ...paused],
-  );
+  for (let made = 0; made < effort.hubPausedChanges; made += PAUSED_AT_ONCE) {
+    await sample(
+      rounds.changeAfterPause,
+      'change after a pause',
+      [...change, `--requests=${PAUSED_AT_ONCE}`, ...paused],
+      [`--rounds=${PAUSED_AT_ONCE}`, `--warmup=${PAUSED_WARMUP}`, floorPlacement, ...paused],
+      PAUSED_WARMUP,
+    );
+  }
   await sample(rounds.get, 'get', ['--mode=get', '--subscribed', `--lines=${LOOP_LINES.length}`, ...loop]);
   await sample(rounds.loop, 'loop', ['--mode=interrupt', '--pairs=1', ...loop]);
 }

@@ -7,18 +7,21 @@ import type { ServiceStatus } from '../src/wire/control.ts';
 import type { Broker } from './broker.ts';
 import { EVENT_LINES, type HubMqttService } from './hub-service.ts';
 import { Pins } from './pins.ts';
-import { cpuSeconds } from './process-status.ts';
+import { cpuSeconds, processorWaitMs } from './process-status.ts';
 import { launchProgram } from './programs.ts';
 import { SERVICE_COMMAND } from './service.ts';
 
-/** The eventq: at 250,000 changes a second the firmware can wait 16 ms for a service that waits for a processor. */
+/** The eventq: 16 ms of changes. The firmware makes up for 4 ms, so the service may be away for {@link BRIDGED_MS}. */
 export const STREAM_FIRMWARE = ['--event-num=4096', '--vrings=any'];
+/** Who waits for a processor for longer than that loses changes, and no fault of his; who does not must lose none. */
+export const BRIDGED_MS = 10;
 /** Inputs that the firmware changes, and how often each in a period. */
 const DRIVEN = EVENT_LINES.slice(0, 2);
 const AT_ONCE = 125;
 const PERIOD_US = 1000;
 const SETTLE_LIMIT_MS = 10_000;
 const LOOK_MS = 50;
+const WAIT_LOOK_MS = 5;
 
 /** Of `loadgen --mode=watch`. */
 interface WatchResult {
@@ -39,6 +42,8 @@ export interface StreamResult {
   readonly malformed: number;
   /** Changes that the firmware merged for want of a buffer, as it counts them. */
   readonly firmwareDropped: number;
+  /** Longest time that the service's main thread was ready and had no processor. */
+  readonly longestWaitMs: number;
   readonly guest: WatchResult;
   readonly mqttPublished: number;
   readonly mqttDropped: number;
@@ -70,14 +75,15 @@ export async function measureStream(
     // One line ends high, the other low.
     const counts = DRIVEN.map((_, i) => Math.round((seconds * 1e6) / PERIOD_US) * AT_ONCE + ((i + 1) % 2));
     const changes = counts.reduce((sum, count) => sum + count, 0);
+    const waits = watchWaits(pids.service);
     const started = performance.now();
     const driven = DRIVEN.map((line, i) =>
       pins[i]!.ask(`burst ${line} ${counts[i]} ${PERIOD_US} ${AT_ONCE}`),
     );
-    for (const answer of await Promise.all(driven)) {
-      if (answer !== 'ok') throw new Error(`a burst was answered '${answer}'`);
-    }
+    const answers = await Promise.all(driven);
     const took = (performance.now() - started) / 1000;
+    const longestWaitMs = waits.end();
+    for (const answer of answers) if (answer !== 'ok') throw new Error(`a burst was answered '${answer}'`);
     const after = await statusOf(service);
     const cpu = spent();
     const edges = streamOf(after).edges - streamOf(before.status).edges;
@@ -97,6 +103,7 @@ export async function measureStream(
       gaps: count('droppedEvents'),
       malformed: count('malformedEvents') + count('badUsed'),
       firmwareDropped: (await droppedBy(pins[0]!)) - before.dropped,
+      longestWaitMs,
       guest: watched,
       mqttPublished: published(after) - published(before.status),
       mqttDropped:
@@ -112,6 +119,25 @@ export async function measureStream(
     guest.end();
     for (const each of pins) each.close();
   }
+}
+
+/** The most that the waits of a process' main thread grow from one look to the next: a wait counts when it is over. */
+function watchWaits(pid: number): { end(): number } {
+  let before = processorWaitMs(pid);
+  let longest = 0;
+  const look = (): void => {
+    const now = processorWaitMs(pid);
+    longest = Math.max(longest, now - before);
+    before = now;
+  };
+  const timer = setInterval(look, WAIT_LOOK_MS);
+  return {
+    end: () => {
+      clearInterval(timer);
+      look();
+      return longest;
+    },
+  };
 }
 
 function streamOf(status: ServiceStatus): ServiceStatus['chips'][number] {

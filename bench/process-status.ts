@@ -35,6 +35,19 @@ export function cpuSeconds(pid: number): number {
   return parseCpuSeconds(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 }
 
+/**
+ * How long the main thread was ready to run and waited for a processor so far, in milliseconds: second number of
+ * `/proc/PID/task/TID/schedstat`. A wait is added when it ends. 0 where the kernel does not count.
+ */
+export function processorWaitMs(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
+  } catch (error) {
+    if (!isGone(error)) throw error;
+    return 0;
+  }
+}
+
 /** Resident memory of a process in bytes. */
 export function residentBytes(pid: number): number {
   return parseStatusNumber(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmRSS') * 1024;

@@ -52,6 +52,7 @@ describe('streamFigures', () => {
     gaps: 0,
     malformed: 0,
     firmwareDropped: 0,
+    longestWaitMs: 3,
     guest: { events: 8000, errors: 0, cpuSeconds: 0.1, levels: [1, 0] },
     mqttPublished: 900_000,
     mqttDropped: 100_000,
@@ -68,11 +69,18 @@ describe('streamFigures', () => {
     expect(streamFigures(stream).find(({ name }) => name === 'streamServiceCpu')?.value).toBe(2);
   });
 
-  it('misses the target with a gap that both sides know of, and fails when there are too many', () => {
-    expect(judged({ edges: 999_990, gaps: 10, firmwareDropped: 10 })).toEqual([
+  it('fails for any gap of a service that had a processor', () => {
+    expect(judged({ edges: 999_999, gaps: 1, firmwareDropped: 1 })).toEqual([
+      { name: 'streamGaps', value: 1, failed: true },
+    ]);
+  });
+
+  it('misses the target with a gap of a service that waited for one, and fails when there are too many', () => {
+    const longestWaitMs = 20;
+    expect(judged({ edges: 999_990, gaps: 10, firmwareDropped: 10, longestWaitMs })).toEqual([
       { name: 'streamGaps', value: 10, failed: false },
     ]);
-    const many = judged({ edges: 390_000, gaps: 610_000, firmwareDropped: 610_000 });
+    const many = judged({ edges: 390_000, gaps: 610_000, firmwareDropped: 610_000, longestWaitMs });
     expect(many.map(({ name, failed }) => [name, failed])).toEqual([
       ['streamRate', true],
       ['streamGaps', true],

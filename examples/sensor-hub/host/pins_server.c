@@ -20,6 +20,11 @@
 #endif
 /* Steps of a burst without a period between two looks at the rings. */
 #define BURST_STEPS 1024u
+/*
+ * What a burst makes up for when this process had to wait for a processor: an MCU has one of its own, and so never makes as many
+ * changes at once as its event buffers hold.
+ */
+#define BURST_CATCH_UP_NS UINT64_C(4000000)
 #define MAX_WORDS 5
 
 uint64_t host_clock_ns(void) {
@@ -410,6 +415,10 @@ uint64_t pins_next_due_ns(const struct pins_server *server) {
 
 static void run_burst(struct pins_server *server, struct pins_client *client) {
     const uint64_t now_ns = client->burst_period_ns == 0 ? 0 : host_clock_ns();
+    if (now_ns > client->burst_next_ns + BURST_CATCH_UP_NS) {
+        /* The rest of the burst comes later by as much. */
+        client->burst_next_ns = now_ns - BURST_CATCH_UP_NS;
+    }
     for (unsigned steps = 0; client->fd >= 0 && client->burst_left > 0 && client->burst_next_ns <= now_ns &&
                              steps < BURST_STEPS;
          steps++) {
