@@ -97,8 +97,12 @@ export class ClientOutput {
     subscription.dropped = 0;
   }
 
-  /** Writes what there is. */
+  /** Writes what there is, or lets it wait for the client to take the last: text in one piece costs less than many writes. */
   flush(): void {
+    if (this.#options.socket.writableLength === 0) this.#write();
+  }
+
+  #write(): void {
     if (this.#ended || this.#text === '') return;
     this.#endBatch();
     const text = this.#text;
@@ -107,8 +111,11 @@ export class ClientOutput {
   }
 
   /** The client, or the kernel for it, has taken something. */
-  readonly #onWritten = (): void => {
+  readonly #onWritten = (error?: Error | null): void => {
+    // The connection is over: its owner hears of that otherwise.
+    if (error) return;
     this.#takenAtMs = performance.now();
+    this.flush();
     if (this.#ended || this.#unsentBytes > RESUME_UNSENT_BYTES) return;
     for (const subscription of this.#dropping) this.#tellDropped(subscription);
     this.#dropping.clear();
@@ -118,7 +125,7 @@ export class ClientOutput {
   /** Writes what there is, and ends the connection when the client has taken it. */
   end(): void {
     const { socket } = this.#options;
-    this.flush();
+    this.#write();
     this.#ended = true;
     socket.end(() => socket.destroy());
   }
