@@ -75,10 +75,11 @@ static uint64_t ask_number(struct front_end *front_end, uint32_t request) {
   return message.payload.number;
 }
 
-static void negotiate(struct front_end *front_end, bool event_idx) {
+static void negotiate(struct front_end *front_end, bool event_idx, bool indirect) {
   struct vhost_message owner = {0};
   set(front_end, &owner, VHOST_SET_OWNER, 0, -1);
-  uint64_t wanted = FEATURE_VERSION_1 | FEATURE_GPIO_IRQ | FEATURE_PROTOCOL | (event_idx ? FEATURE_EVENT_IDX : 0);
+  uint64_t wanted = FEATURE_VERSION_1 | FEATURE_GPIO_IRQ | FEATURE_PROTOCOL | (event_idx ? FEATURE_EVENT_IDX : 0) |
+                    (indirect ? FEATURE_INDIRECT : 0);
   uint64_t offered = ask_number(front_end, VHOST_GET_FEATURES);
   if ((offered & wanted) != wanted)
     fail("the device offers features %#llx, needed are %#llx", (unsigned long long)offered, (unsigned long long)wanted);
@@ -148,7 +149,7 @@ void front_end_open(struct front_end *front_end, const struct front_end_options 
   memset(front_end, 0, sizeof *front_end);
   front_end->slot_count = options->queue_size / 2;
   front_end->socket_fd = connect_within(options->socket_path, options->connect_timeout_ms);
-  negotiate(front_end, options->event_idx);
+  negotiate(front_end, options->event_idx, options->indirect);
   share_memory(front_end, options->queue_size, options->event_idx);
   for (uint32_t i = 0; i < 2; i++) start_ring(front_end, i);
 }

@@ -45,6 +45,7 @@ struct front_end_options {
   uint64_t connect_timeout_ms; /* how long to wait for the socket to appear and accept */
   uint16_t queue_size;
   bool event_idx;
+  bool indirect; /* negotiates indirect descriptors; the rings' own chains are direct all the same */
 };
 
 /* Connects, negotiates, shares memory and starts both rings. Ends the program when something is refused. */

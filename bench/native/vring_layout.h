@@ -7,10 +7,11 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the rings are little-endian");
 
-enum { VRING_DESC_NEXT = 1, VRING_DESC_WRITE = 2 };
+enum { VRING_DESC_NEXT = 1, VRING_DESC_WRITE = 2, VRING_DESC_INDIRECT = 4 };
 enum { VRING_AVAIL_NO_INTERRUPT = 1, VRING_USED_NO_NOTIFY = 1 };
 
 #define FEATURE_GPIO_IRQ (1ull << 0)
+#define FEATURE_INDIRECT (1ull << 28)
 #define FEATURE_EVENT_IDX (1ull << 29)
 #define FEATURE_PROTOCOL (1ull << 30)
 #define FEATURE_VERSION_1 (1ull << 32)

@@ -17,7 +17,7 @@ export interface AttackResult {
 }
 
 export interface Attack {
-  /** Ends it, and gives what it did. */
+  /** Ends it, and gives what it did; idempotent. */
   end(): Promise<AttackResult>;
 }
 
@@ -29,7 +29,8 @@ export function hex(bytes: Uint8Array | string): string {
 /** Starts `greedy` with options. It is one of the last to get a processor: see greedy-service.ts. */
 export async function launch(options: readonly string[]): Promise<Attack> {
   const program = join(ATTACKER_FOLDER, 'greedy');
-  const command = ['--idle', '0', 'taskset', '-c', String(PEER_CPU), program, ...options];
+  const parent = `--parent=${process.pid}`;
+  const command = ['--idle', '0', 'taskset', '-c', String(PEER_CPU), program, parent, ...options];
   const child = spawn('chrt', command, { stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
@@ -48,19 +49,26 @@ export async function launch(options: readonly string[]): Promise<Attack> {
       reject,
     );
   });
+  const end = async (): Promise<AttackResult> => {
+    child.kill('SIGTERM');
+    const code = await closed;
+    if (code !== 0) throw new Error(`greedy ${options.join(' ')} ended with ${code}: ${stderr}`);
+    return JSON.parse(stdout.trim().split('\n').at(-1)!) as AttackResult;
+  };
+  let ended: Promise<AttackResult> | null = null;
   return {
-    end: async () => {
-      child.kill('SIGTERM');
-      const code = await closed;
-      if (code !== 0) throw new Error(`greedy ${options.join(' ')} ended with ${code}: ${stderr}`);
-      return JSON.parse(stdout.trim().split('\n').at(-1)!) as AttackResult;
+    end: () => {
+      ended ??= end();
+      return ended;
     },
   };
 }
 
 /** Keeps the attackers' processor awake, with an attack and without: waking it up costs more than a request. */
 function keepAwake(): () => void {
-  const command = ['--idle', '0', 'taskset', '-c', String(PEER_CPU), 'sh', '-c', 'while :; do :; done'];
+  // Whatever becomes of the test, it ends with it, and after two minutes of the processor.
+  const bound = ['--idle', '0', 'setpriv', '--pdeathsig', 'KILL', 'taskset', '-c', String(PEER_CPU)];
+  const command = [...bound, 'sh', '-c', 'ulimit -t 120; while :; do :; done'];
   const child = spawn('chrt', command, { stdio: 'ignore' });
   return () => void child.kill('SIGKILL');
 }
@@ -71,9 +79,14 @@ export interface Comparison {
   readonly ratios: readonly number[];
   /** Of the attack of each round. */
   readonly results: readonly AttackResult[];
-  /** Most resident memory seen at the end of an attack, in MiB. */
+  /** Most resident memory seen during an attack, in MiB. */
   readonly residentMiB: number;
+  /** Most descriptors that the service had during an attack. */
+  readonly descriptors: number;
 }
+
+/** How often the service is looked at during an attack. */
+const SAMPLE_MS = 50;
 
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
@@ -92,25 +105,31 @@ export async function compare(
   const ratios: number[] = [];
   const results: AttackResult[] = [];
   let residentMiB = 0;
+  let descriptors = 0;
   const sleep = keepAwake();
   try {
-    await measure();
+    for (let round = 0; round < rounds; round++) await measure();
   } finally {
     sleep();
   }
-  return { ratio: median(ratios), ratios, results, residentMiB };
+  return { ratio: median(ratios), ratios, results, residentMiB, descriptors };
+
+  function look(): void {
+    residentMiB = Math.max(residentMiB, service.residentMiB);
+    descriptors = Math.max(descriptors, service.descriptors);
+  }
 
   async function measure(): Promise<void> {
-    for (let round = 0; round < rounds; round++) {
-      const without = await victim();
-      const running = await attack();
-      const withIt = await victim().finally(async () => {
-        residentMiB = Math.max(residentMiB, service.residentMiB);
-        results.push(await running.end());
-      });
-      if (without.errors + withIt.errors > 0)
-        throw new Error(`wrong answers: ${without.errors}, ${withIt.errors}`);
-      ratios.push(withIt.medianNs / without.medianNs);
-    }
+    const without = await victim();
+    const running = await attack();
+    const looking = setInterval(look, SAMPLE_MS);
+    const withIt = await victim().finally(async () => {
+      clearInterval(looking);
+      look();
+      results.push(await running.end());
+    });
+    if (without.errors + withIt.errors > 0)
+      throw new Error(`wrong answers: ${without.errors}, ${withIt.errors}`);
+    ratios.push(withIt.medianNs / without.medianNs);
   }
 }

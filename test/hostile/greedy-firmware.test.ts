@@ -2,34 +2,43 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { compare } from './greedy-attack.ts';
 import { type Greed, hubAttack, hubConfiguration } from './greedy-hub.ts';
-import { buildAttackers, GreedyService } from './greedy-service.ts';
+import { buildAttackers, GreedyService, until } from './greedy-service.ts';
 
 let service: GreedyService;
 beforeAll(() => buildAttackers());
 afterEach(() => service.close());
 
+/** Its rings are as large as before: nothing of what it does is kept. What is left is V8's heap, which grows before it is tidied up. */
+const MEMORY_MIB = 64;
+/** Socket, memory, kick and call of two rings, each with its poll. */
+const VICTIM_DESCRIPTORS = 16;
+
 /** Attacks the victim; then, that memory and descriptors are as before, and the service sleeps. */
 async function attacked(greed: Greed) {
   service = await GreedyService.start(hubConfiguration(greed));
-  const before = { descriptors: service.descriptors, residentMiB: service.residentMiB };
-  const { ratio, ratios, residentMiB } = await compare(service, () => hubAttack(service));
+  const before = { descriptors: await service.descriptorsAtRest(), residentMiB: service.residentMiB };
+  const { ratio, ratios, results, residentMiB, descriptors } = await compare(service, () =>
+    hubAttack(service),
+  );
   expect(ratio, ratios.join(' ')).toBeLessThanOrEqual(2);
-  expect(residentMiB).toBeLessThan(before.residentMiB + 64);
+  expect(residentMiB).toBeLessThan(before.residentMiB + MEMORY_MIB);
+  expect(descriptors).toBeLessThanOrEqual(before.descriptors + VICTIM_DESCRIPTORS);
   const status = await service.status();
-  expect(service.descriptors).toBe(before.descriptors);
+  await until('descriptors as before', () => service.descriptors <= before.descriptors);
   expect(service.logLines.length).toBeLessThan(200);
   await service.idle();
   const hub = status.chips.find(({ name }) => name === 'hub')!;
   expect(hub.available).toBe(true);
-  return { coprocessor: status.coprocessors[0]!, hub };
+  return { coprocessor: status.coprocessors[0]!, hub, attacks: results.length };
 }
 
 describe('a co-processor', () => {
   it('that rings its doorbell without pause is listened to now and then', async () => {
-    const { coprocessor } = await attacked('doorbell');
+    const { coprocessor, attacks } = await attacked('doorbell');
     expect(coprocessor).toMatchObject({ state: 'running', restarts: 0 });
-    expect(coprocessor.limits!.needlessCalls).toBeGreaterThan(256);
-    expect(coprocessor.limits!.callPauses).toBeGreaterThan(5);
+    // 256 in a row lead to the first pause, every further one to the next: each attack rings for longer than a pause is.
+    expect(coprocessor.limits!.needlessCalls).toBeGreaterThanOrEqual(256);
+    expect(coprocessor.limits!.callPauses).toBeGreaterThanOrEqual(attacks);
   });
 
   it('that tells of level changes without pause is told apart from what it could not tell', async () => {

@@ -111,6 +111,19 @@ export class GreedyService {
     return readdirSync(`/proc/${this.pid}/fd`).length;
   }
 
+  /** Those of the service when nobody is connected, its own MQTT client excepted. */
+  async descriptorsAtRest(): Promise<number> {
+    await until('the MQTT client is connected', async () => (await this.status()).mqtt?.connected !== false);
+    // A command that asked for the status has its connection for a moment longer.
+    let least = this.descriptors;
+    const end = performance.now() + 500;
+    await until('half a second has gone', () => {
+      least = Math.min(least, this.descriptors);
+      return performance.now() > end;
+    });
+    return least;
+  }
+
   get residentMiB(): number {
     return residentBytes(this.pid) / 2 ** 20;
   }
@@ -141,7 +154,12 @@ export class GreedyService {
 
   /** An honest guest: SET_VALUE one at a time, every answer checked. */
   victim(requests = 3000, options: readonly string[] = []): Promise<LoadResult> {
-    const path = `--socket-path=${this.socket('victim')}`;
+    return this.honest('victim', requests, options);
+  }
+
+  /** A guest that asks one thing at a time of one of the devices. @throws Error when it has no answer */
+  honest(of: 'victim' | 'greedy', requests: number, options: readonly string[] = []): Promise<LoadResult> {
+    const path = `--socket-path=${this.socket(of)}`;
     const sizes = [`--requests=${requests}`, '--warmup=300', `--lines=${LINES}`, '--patience-seconds=20'];
     return runProgram<LoadResult>('loadgen', [path, ...sizes, ...options], PEER_CPU);
   }

@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "options.h"
 
@@ -17,6 +20,16 @@ static void end(int signal_number) {
 void say_ready(void) {
   printf("ready\n");
   fflush(stdout);
+}
+
+/* Nobody waits for it any more: it ends with who has started it, and in any case after a while, whatever it is about. */
+static void live_no_longer_than(pid_t parent, uint64_t seconds) {
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+  struct itimerspec once = {.it_value = {.tv_sec = (time_t)seconds}};
+  timer_t timer;
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL)) fail("cannot end with the parent");
+  if (parent != getppid()) fail("the parent is gone already");
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &once, NULL)) fail("cannot have a timer");
 }
 
 static struct bytes from_hex(const char *name, const char *text) {
@@ -34,6 +47,7 @@ static struct bytes from_hex(const char *name, const char *text) {
 int main(int argc, char **argv) {
   struct socket_attack sockets = {.count = 1, .pause_us = 1000};
   struct guest_attack guest = {.queue_size = 32768};
+  uint64_t seconds = 60, parent = (uint64_t)getppid();
   const char *hello = NULL, *repeat = NULL;
   const struct option_slot slots[] = {
       {.name = "--path", .text = &sockets.path},
@@ -46,10 +60,13 @@ int main(int argc, char **argv) {
       {.name = "--reads", .flag = &sockets.reads},
       {.name = "--storms", .flag = &sockets.storms},
       {.name = "--returns", .flag = &sockets.returns},
+      {.name = "--seconds", .number = &seconds, .least = 1, .most = 600},
+      {.name = "--parent", .number = &parent, .least = 1, .most = INT32_MAX},
       {.name = "--guest", .text = &guest.what},
       {.name = "--queue-size", .number = &guest.queue_size, .least = 2, .most = 32768},
   };
   options_parse(argc, argv, slots, sizeof slots / sizeof *slots);
+  live_no_longer_than((pid_t)parent, seconds);
   sockets.hello = from_hex("--hello", hello);
   sockets.repeat = from_hex("--repeat", repeat);
   guest.path = sockets.path;

@@ -53,6 +53,23 @@ static void make_endless(struct driver_ring *ring) {
   }
 }
 
+/*
+ * Each head is an indirect table: one longer than is taken, or as long as is taken with a chain that goes round in it. The tables
+ * lie on each other in the memory that is meant for requests.
+ */
+static void make_indirect(struct front_end *front_end) {
+  enum { MOST = 1024 };
+  struct driver_ring *ring = &front_end->rings[REQUEST_RING];
+  struct vring_desc *table = (void *)front_end->requests;
+  struct vring_desc first = ring->desc[0];
+  if (front_end->slot_count * sizeof(struct request_slot) < (MOST + 1) * sizeof *table) fail("--queue-size: too small");
+  for (uint16_t i = 0; i <= MOST; i++) {
+    table[i] = (struct vring_desc){first.addr, 8, VRING_DESC_NEXT, (uint16_t)((i + 1) % MOST)};
+  }
+  for (uint32_t i = 0; i < ring->size; i++)
+    ring->desc[i] = (struct vring_desc){first.addr, (uint32_t)((MOST + i % 2) * sizeof *table), VRING_DESC_INDIRECT, 0};
+}
+
 /* One buffer a descriptor, as many as the queue has. */
 static void make_single(struct driver_ring *ring) {
   struct vring_desc answer = ring->desc[1];
@@ -105,7 +122,8 @@ void attack_as_guest(const struct guest_attack *attack) {
   struct front_end_options connection = {.socket_path = attack->path,
                                          .connect_timeout_ms = 10000,
                                          .queue_size = (uint16_t)attack->queue_size,
-                                         .event_idx = true};
+                                         .event_idx = true,
+                                         .indirect = !strcmp(attack->what, "indirect")};
   struct front_end front_end;
   driver_ring_watchdog(30);
   front_end_open(&front_end, &connection);
@@ -123,6 +141,9 @@ void attack_as_guest(const struct guest_attack *attack) {
   } else if (!strcmp(attack->what, "endless")) {
     make_endless(requests);
     keep_full(requests, requests->size, 1);
+  } else if (!strcmp(attack->what, "indirect")) {
+    make_indirect(&front_end);
+    keep_full(requests, requests->size, 1);
   } else if (!strcmp(attack->what, "buffers")) {
     make_single(requests);
     keep_full(requests, requests->size, 1);
@@ -133,7 +154,7 @@ void attack_as_guest(const struct guest_attack *attack) {
   } else if (!strcmp(attack->what, "events")) {
     keep_full(events, events->size / 2, 2);
   } else {
-    fail("--guest=%s: kicks, malformed, endless, buffers, requests, bursts or events", attack->what);
+    fail("--guest=%s: kicks, malformed, endless, indirect, buffers, requests, bursts or events", attack->what);
   }
   printf("{\"kicks\":%llu,\"chains\":%llu}\n", (unsigned long long)(requests->kicks + events->kicks),
          (unsigned long long)chains);

@@ -9,14 +9,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/host_hub.h"
 
 enum { PER_TURN = 64 };
 
+/* Nobody may be left to end it. */
+enum { MOST_SECONDS = 60 };
+
 static volatile sig_atomic_t is_greedy;
 
-static void begin(int signal_number) { is_greedy = signal_number == SIGUSR1; }
+static void begin(int signal_number) {
+    is_greedy = signal_number == SIGUSR1;
+    alarm(is_greedy ? MOST_SECONDS : 0);
+}
 
 bool __real_host_hub_wait(struct host_hub *hub, struct pollfd *entries, unsigned count, bool more);
 bool __wrap_host_hub_wait(struct host_hub *hub, struct pollfd *entries, unsigned count, bool more);
@@ -57,6 +64,7 @@ bool __wrap_host_hub_wait(struct host_hub *hub, struct pollfd *entries, unsigned
         action.sa_handler = begin;
         sigaction(SIGUSR1, &action, NULL);
         sigaction(SIGUSR2, &action, NULL);
+        sigaction(SIGALRM, &action, NULL);
     }
     if (is_greedy) take_all(hub);
     return __real_host_hub_wait(hub, entries, count, more || is_greedy);

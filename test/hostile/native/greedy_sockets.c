@@ -14,6 +14,7 @@
 
 struct connection {
   int fd;
+  bool opened;   /* once, at least */
   size_t said;   /* of hello */
   size_t at;     /* in repeat */
   uint64_t due_ns;
@@ -33,6 +34,9 @@ static int open_socket(const struct socket_attack *attack) {
   }
   int fd = socket(attack->path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) fail("socket: %s", strerror(errno));
+  /* Who does not read does not offer the service the kernel's memory instead of its own either. */
+  const int least = 4096;
+  if (!attack->reads && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof least)) fail("receive buffer: %s", strerror(errno));
   int result = attack->path ? connect(fd, (struct sockaddr *)&local, sizeof local)
                             : connect(fd, (struct sockaddr *)&remote, sizeof remote);
   if (result && errno != EINPROGRESS) {
@@ -48,7 +52,7 @@ static int open_socket(const struct socket_attack *attack) {
 /* Closed in the way of a client that is gone: what is unread is not waited for. */
 static void close_connection(struct connection *connection) {
   close(connection->fd);
-  *connection = (struct connection){.fd = -1};
+  *connection = (struct connection){.fd = -1, .opened = true};
 }
 
 static bool lost(ssize_t result) {
@@ -103,21 +107,27 @@ void attack_sockets(const struct socket_attack *attack) {
   struct connection *connections = calloc(attack->count, sizeof *connections);
   if (!connections) fail("no memory");
   for (uint64_t i = 0; i < attack->count; i++) connections[i].fd = -1;
-  bool first = true;
+  bool is_ready = false;
   while (!ended) {
+    uint64_t never_opened = 0;
     for (uint64_t i = 0; i < attack->count && !ended; i++) {
       struct connection *connection = &connections[i];
       if (connection->fd < 0) {
-        if (!first && !attack->storms && !attack->returns) continue;
+        if (connection->opened && !attack->storms && !attack->returns) continue;
         connection->fd = open_socket(attack);
-        if (connection->fd < 0) continue;
+        if (connection->fd < 0) {
+          if (!connection->opened) never_opened++;
+          continue;
+        }
+        connection->opened = true;
       }
       bool lives = say(attack, connection) && listen_to(attack, connection) && !is_closed(connection->fd);
       if (!lives) counts.closed++;
       if (!lives || (attack->storms && connection->said == attack->hello.count)) close_connection(connection);
     }
-    if (first) say_ready();
-    first = false;
+    /* As many as were asked for have been open; a full backlog is tried again. */
+    if (!is_ready && !never_opened) say_ready();
+    is_ready = is_ready || !never_opened;
     if (attack->pause_us) usleep((useconds_t)attack->pause_us);
   }
   uint64_t open = 0;
