@@ -1,4 +1,5 @@
 /** All parts of the bench, in the order in which they run. */
+import { controlPart } from './control-part.ts';
 import { guestPart } from './guest-part.ts';
 import { hubPart } from './hub-part.ts';
 import { idlePart } from './idle-part.ts';
@@ -14,6 +15,7 @@ export const PARTS: readonly Part[] = [
   scalePart,
   hubPart,
   mqttPart,
+  controlPart,
   idlePart,
   soakPart,
 ];

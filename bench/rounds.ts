@@ -43,6 +43,9 @@ export interface Effort {
   /** Of a service that polls and one that does not, for each placement; after one that warms up. */
   readonly pressureRounds: number;
   readonly pressureRequests: number;
+  /** Of a guest beside a client of the control socket, for each of its questions. */
+  readonly controlRounds: number;
+  readonly controlRequests: number;
 }
 
 export const FULL: Effort = {
@@ -65,6 +68,8 @@ export const FULL: Effort = {
   scaleRequests: 6_000,
   pressureRounds: 9,
   pressureRequests: 8_000,
+  controlRounds: 5,
+  controlRequests: 20_000,
   streamSeconds: 10,
   soakSeconds: 600,
 };
@@ -89,6 +94,8 @@ export const QUICK: Effort = {
   scaleRequests: 3_000,
   pressureRounds: 5,
   pressureRequests: 4_000,
+  controlRounds: 3,
+  controlRequests: 8_000,
   streamSeconds: 3,
   soakSeconds: 20,
 };

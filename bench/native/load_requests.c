@@ -157,11 +157,11 @@ static uint64_t load_requests(struct front_end *front_end, const struct load_opt
   if (type == GPIO_SET_VALUE) read_back(&run);
 
   samples_sort(&samples);
-  printf("{\"medianNs\":%u,\"p99Ns\":%u,\"requestsPerSecond\":%.0f,\"errors\":%llu,\"cpuSeconds\":%.3f,"
+  printf("{\"medianNs\":%u,\"p99Ns\":%u,\"p999Ns\":%u,\"requestsPerSecond\":%.0f,\"errors\":%llu,\"cpuSeconds\":%.3f,"
          "\"seconds\":%.3f,\"requests\":%llu,\"kicks\":%llu,\"waits\":%llu}\n",
-         samples_percentile(&samples, 50), samples_percentile(&samples, 99), (double)options->requests / seconds,
-         (unsigned long long)run.errors, cpu, seconds, (unsigned long long)options->requests,
-         (unsigned long long)kicks, (unsigned long long)calls);
+         samples_percentile(&samples, 50), samples_percentile(&samples, 99), samples_percentile(&samples, 99.9),
+         (double)options->requests / seconds, (unsigned long long)run.errors, cpu, seconds,
+         (unsigned long long)options->requests, (unsigned long long)kicks, (unsigned long long)calls);
   samples_close(&samples);
   free(run.levels);
   free(run.submitted_ns);
