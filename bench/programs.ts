@@ -30,6 +30,8 @@ export interface InterruptResult {
   /** Of them, all that were made: each is a request, an event and a buffer that is queued again. */
   readonly toggles: number;
   readonly errors: number;
+  /** Of the errors, requests that were answered with ERR. */
+  readonly refused: number;
   readonly lost: number;
   readonly invented: number;
   /** User and system time of the load generator itself. */

@@ -31,6 +31,7 @@ struct run {
   uint64_t events_due; /* of them, those without their event */
   uint64_t events_seen;
   uint64_t errors;
+  uint64_t refused; /* of them, proper answers that say ERR: firmware that took too long */
 };
 
 static uint16_t input_of(uint16_t pair) { return (uint16_t)(2 * pair + 1); }
@@ -90,6 +91,7 @@ static bool reap_responses(struct run *run) {
   while (driver_ring_reap(run->requests, &pair, &length)) {
     struct gpio_response response = run->front_end->requests[pair].response;
     if (length != sizeof response || response.status != GPIO_OK || response.value != 0) run->errors++;
+    if (length == sizeof response && response.status == GPIO_ERR && response.value == 0) run->refused++;
     settle(run, pair, &run->pairs[pair].response_due);
     some = true;
   }
@@ -195,9 +197,10 @@ uint64_t load_interrupts(struct front_end *front_end, const struct load_options 
 
   samples_sort(&samples);
   printf("{\"medianNs\":%u,\"p99Ns\":%u,\"eventsPerSecond\":%.0f,\"errors\":%llu,\"cpuSeconds\":%.3f,\"seconds\":%.3f,"
-         "\"toggles\":%llu,\"events\":%llu,\"lost\":%llu,\"invented\":%llu}\n",
+         "\"refused\":%llu,\"toggles\":%llu,\"events\":%llu,\"lost\":%llu,\"invented\":%llu}\n",
          samples_percentile(&samples, 50), samples_percentile(&samples, 99), (double)run.events_seen / seconds,
-         (unsigned long long)run.errors, cpu, seconds, (unsigned long long)options->requests,
+         (unsigned long long)run.errors, cpu, seconds, (unsigned long long)run.refused,
+         (unsigned long long)options->requests,
          (unsigned long long)run.events_seen, (unsigned long long)lost, (unsigned long long)invented);
   samples_close(&samples);
   free(run.pairs);

@@ -15,6 +15,7 @@ function rounds(medianNs: number, faults = 0): HubRounds {
     kicks: 0,
     changes: 1000,
     toggles: 1000,
+    refused: 0,
     eventsPerSecond: 1000,
     lost: 0,
     invented: faults,
