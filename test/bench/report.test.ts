@@ -26,7 +26,7 @@ function interrupts(lost: number): Sample<InterruptResult> {
   return {
     floor,
     serviceCpuSeconds,
-    result: { ...result, eventsPerSecond: 2e5, toggles: 1, refused: 0e5, lost, invented: 0 },
+    result: { ...result, eventsPerSecond: 2e5, toggles: 1e5, refused: 0, lost, invented: 0 },
   };
 }
 
