@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Limits } from '../../src/wire/control.ts';
-import { type AttackResult, compare, hex, launch } from './greedy-attack.ts';
+import { type AttackResult, compare, hex, launch, MOST_RATIO } from './greedy-attack.ts';
 import { buildAttackers, GreedyService, until } from './greedy-service.ts';
 
 let service: GreedyService;
@@ -81,7 +81,7 @@ async function attack(
   const before = await service.limits(target);
   const start = () => launch([address(target), ...options]);
   const attacked = await compare(service, start, 5, () => service.victim(requests));
-  expect(attacked.ratio, attacked.ratios.join(' ')).toBeLessThanOrEqual(2);
+  expect(attacked.ratio, attacked.ratios.join(' ')).toBeLessThanOrEqual(MOST_RATIO);
   expect(attacked.residentMiB).toBeLessThan(residentMiB + MEMORY_MIB);
   expect(attacked.descriptors).toBeLessThanOrEqual(descriptors + MOST[target] + OTHER_DESCRIPTORS);
   await atRest();
@@ -278,7 +278,7 @@ describe('a peer that never reads', () => {
     const reader = await launch([address('mqtt'), `--hello=${hello}`, '--returns']);
     try {
       const attacked = await compare(service, () => launch([address('mqtt'), ...writer]));
-      expect(attacked.ratio, attacked.ratios.join(' ')).toBeLessThanOrEqual(2);
+      expect(attacked.ratio, attacked.ratios.join(' ')).toBeLessThanOrEqual(MOST_RATIO);
       expect(attacked.residentMiB).toBeLessThan(residentMiB + MEMORY_MIB);
       await strike('mqtt', writer, limit);
     } finally {

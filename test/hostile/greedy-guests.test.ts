@@ -2,7 +2,7 @@
  * Guests that take what they can get of their own device, beside a guest that only wants its answers. Attackers: test/hostile/native.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compare, launch } from './greedy-attack.ts';
+import { compare, launch, MOST_RATIO } from './greedy-attack.ts';
 import { buildAttackers, GreedyService, until } from './greedy-service.ts';
 
 let service: GreedyService;
@@ -41,7 +41,7 @@ describe('a guest', () => {
     const options = [`--path=${service.socket('greedy')}`, `--guest=${kind}`];
     const attacked = await compare(service, () => launch(options));
     const { ratio, ratios, results } = attacked;
-    expect(ratio, ratios.join(' ')).toBeLessThanOrEqual(2);
+    expect(ratio, ratios.join(' ')).toBeLessThanOrEqual(MOST_RATIO);
     expect(attacked.residentMiB).toBeLessThan(residentMiB + MEMORY_MIB);
     expect(attacked.descriptors).toBeLessThanOrEqual(descriptors + 2 * GUEST_DESCRIPTORS);
     await until('descriptors as before', () => service.descriptors <= descriptors);
