@@ -38,7 +38,7 @@ export function streamFigures(stream: StreamResult): Figure[] {
     figure('streamRate', 'changes/s', Math.round(stream.edges / stream.seconds), STREAM_TARGET),
     {
       ...figure('streamGaps', 'count', stream.gaps, none),
-      failed: !(stream.gaps <= (stream.longestWaitMs > BRIDGED_MS ? stream.changes / 2 : 0)),
+      failed: !(stream.gaps <= stream.changes * (stream.longestWaitMs > BRIDGED_MS ? 0.5 : 0.05)),
     },
     figure('streamLongestWait', 'ms', stream.longestWaitMs),
     figure(

@@ -17,7 +17,7 @@ export const STREAM_FIRMWARE = ['--event-num=4096', '--vrings=any'];
 export const BRIDGED_MS = 10;
 /** Inputs that the firmware changes, and how often each in a period. */
 const DRIVEN = EVENT_LINES.slice(0, 2);
-const AT_ONCE = 125;
+const AT_ONCE = 110;
 const PERIOD_US = 1000;
 const SETTLE_LIMIT_MS = 10_000;
 const LOOK_MS = 50;
