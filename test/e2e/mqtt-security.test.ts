@@ -177,7 +177,7 @@ describe.each([
 
   beforeEach(() => {
     login.password.file = folder.file('password');
-    writeFileSync(login.password.file, PASSWORD);
+    writeFileSync(login.password.file, PASSWORD, { mode: 0o600 });
   });
 
   it('refuses the states of one line: no other is harmed', async () => {
