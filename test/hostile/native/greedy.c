@@ -60,6 +60,7 @@ int main(int argc, char **argv) {
       {.name = "--reads", .flag = &sockets.reads},
       {.name = "--storms", .flag = &sockets.storms},
       {.name = "--returns", .flag = &sockets.returns},
+      {.name = "--answered", .flag = &sockets.answered},
       {.name = "--seconds", .number = &seconds, .least = 1, .most = 600},
       {.name = "--parent", .number = &parent, .least = 1, .most = INT32_MAX},
       {.name = "--guest", .text = &guest.what},

@@ -25,6 +25,7 @@ struct socket_attack {
   bool reads;
   bool storms;         /* each connection is closed when its hello is said */
   bool returns;        /* one that the service closed is opened again */
+  bool answered;       /* ready only when each has read two lines: a greeting, and the answer to what it said */
 };
 
 /* Prints one JSON object. */

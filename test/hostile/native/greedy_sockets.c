@@ -17,6 +17,7 @@ struct connection {
   bool opened;   /* once, at least */
   size_t said;   /* of hello */
   size_t at;     /* in repeat */
+  uint64_t lines; /* read */
   uint64_t due_ns;
 };
 
@@ -89,7 +90,10 @@ static bool say(const struct socket_attack *attack, struct connection *connectio
 static bool listen_to(const struct socket_attack *attack, struct connection *connection) {
   char buffer[65536];
   ssize_t got = recv(connection->fd, buffer, attack->reads ? sizeof buffer : 1, attack->reads ? 0 : MSG_PEEK);
-  if (got > 0 && attack->reads) counts.bytes_read += (uint64_t)got;
+  if (got > 0 && attack->reads) {
+    counts.bytes_read += (uint64_t)got;
+    for (ssize_t i = 0; i < got; i++) connection->lines += buffer[i] == '\n';
+  }
   return got > 0 || !lost(got);
 }
 
@@ -102,6 +106,27 @@ static bool is_closed(int fd) {
   return recv(fd, &byte, 1, MSG_PEEK) == 0;
 }
 
+/* Takes note of what the peer closes, until it has closed nothing for a while: what it has yet to see of us may be on its way. */
+static uint64_t settle(struct connection *connections, uint64_t count, const struct socket_attack *attack) {
+  const uint64_t quiet_ns = 300000000, limit_ns = 5000000000;
+  uint64_t started = now_ns(), last_close = started, open;
+  do {
+    open = 0;
+    for (uint64_t i = 0; i < count; i++) {
+      if (connections[i].fd < 0) continue;
+      if (listen_to(attack, &connections[i]) && !is_closed(connections[i].fd)) {
+        open++;
+        continue;
+      }
+      counts.closed++;
+      close_connection(&connections[i]);
+      last_close = now_ns();
+    }
+    usleep(1000);
+  } while (open && now_ns() - last_close < quiet_ns && now_ns() - started < limit_ns);
+  return open;
+}
+
 void attack_sockets(const struct socket_attack *attack) {
   if (!attack->path && !attack->port) fail("--path=PATH or --port=PORT is needed");
   struct connection *connections = calloc(attack->count, sizeof *connections);
@@ -109,34 +134,31 @@ void attack_sockets(const struct socket_attack *attack) {
   for (uint64_t i = 0; i < attack->count; i++) connections[i].fd = -1;
   bool is_ready = false;
   while (!ended) {
-    uint64_t never_opened = 0;
+    uint64_t not_yet = 0;
     for (uint64_t i = 0; i < attack->count && !ended; i++) {
       struct connection *connection = &connections[i];
       if (connection->fd < 0) {
         if (connection->opened && !attack->storms && !attack->returns) continue;
         connection->fd = open_socket(attack);
         if (connection->fd < 0) {
-          if (!connection->opened) never_opened++;
+          if (!connection->opened) not_yet++;
           continue;
         }
         connection->opened = true;
       }
       bool lives = say(attack, connection) && listen_to(attack, connection) && !is_closed(connection->fd);
       if (!lives) counts.closed++;
+      if (attack->answered && connection->lines < 2) not_yet++;
       if (!lives || (attack->storms && connection->said == attack->hello.count)) close_connection(connection);
     }
-    /* As many as were asked for have been open; a full backlog is tried again. */
-    if (!is_ready && !never_opened) say_ready();
-    is_ready = is_ready || !never_opened;
+    /* As many as were asked for have been open, and have their answers; a full backlog is tried again. */
+    if (!is_ready && !not_yet) say_ready();
+    is_ready = is_ready || !not_yet;
     if (attack->pause_us) usleep((useconds_t)attack->pause_us);
   }
-  uint64_t open = 0;
-  for (uint64_t i = 0; i < attack->count; i++) {
-    if (connections[i].fd < 0) continue;
-    if (is_closed(connections[i].fd)) counts.closed++;
-    else open++;
-    close(connections[i].fd);
-  }
+  uint64_t open = settle(connections, attack->count, attack);
+  for (uint64_t i = 0; i < attack->count; i++)
+    if (connections[i].fd >= 0) close(connections[i].fd);
   printf("{\"opened\":%llu,\"refused\":%llu,\"closed\":%llu,\"open\":%llu,\"bytesSent\":%llu,\"bytesRead\":%llu}\n",
          (unsigned long long)counts.opened, (unsigned long long)counts.refused, (unsigned long long)counts.closed,
          (unsigned long long)open, (unsigned long long)counts.bytes_sent, (unsigned long long)counts.bytes_read);
