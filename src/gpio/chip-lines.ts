@@ -30,7 +30,7 @@ import {
   type OperationListener,
   Operations,
 } from './operations.ts';
-import { Replay } from './replay.ts';
+import { Replay, type ReplayParts } from './replay.ts';
 import { Retries } from './retries.ts';
 import { Subscriptions } from './subscriptions.ts';
 
@@ -70,6 +70,7 @@ export class ChipLines implements ChipListener, OperationListener {
   readonly #local = new LocalEdge();
   /** The chip is back, its lines are not yet what they were: requests wait. */
   isRestoring = false;
+  readonly #replayParts: ReplayParts;
   #replay: Replay | null = null;
   #deferred: Deferred[] = [];
   #deferTimer: NodeJS.Timeout | null = null;
@@ -87,6 +88,16 @@ export class ChipLines implements ChipListener, OperationListener {
     this.#retries = new Retries(isOpen);
     this.#subscriptions = new Subscriptions(chip, this.#operations, this.#retries, isOpen);
     this.directions = new Directions(chip, this.#operations, this.#subscriptions, this.#retries);
+    this.#replayParts = {
+      chip,
+      lines: this.lines,
+      operations: this.#operations,
+      retries: this.#retries,
+      onLate: (line) => {
+        this.#subscriptions.changed(line);
+        chip.flush();
+      },
+    };
     chip.listen(this);
   }
 
@@ -309,20 +320,14 @@ export class ChipLines implements ChipListener, OperationListener {
       this.#refuseDeferred();
       return this.#tellAvailability(false, reason);
     }
-    const { chip, lines } = this;
-    const onLate = (line: Line): void => {
-      this.#subscriptions.changed(line);
-      chip.flush();
-    };
-    const replay = new Replay({
-      chip,
-      lines,
-      operations: this.#operations,
-      retries: this.#retries,
-      onLate,
-    });
+    const replay = new Replay(this.#replayParts);
     this.#replay = replay;
     replay.run(() => this.#restored(reason));
+  }
+
+  /** A line was taken for set without the chip. While that is away, its return sets it; else it is tried until it is. */
+  claimed(line: Line): void {
+    if (this.chip.available) Replay.later(this.#replayParts, line);
   }
 
   #tellAvailability(available: boolean, reason: string): void {

@@ -282,6 +282,56 @@ export class LineHandle implements DebounceListener {
     line.lines.subscribe(this, done, token);
   }
 
+  /**
+   * Takes for set what the consumer had set in an earlier life and what the chip, which is away or does not answer, cannot be asked for
+   * now: as if it had gone away after that, so it is set when it is back. Rights and owners are looked at as ever.
+   * @param direction one of `DIRECTION_`; none = nothing but a held level
+   * @param level output: its level, else the held one; -1 = none
+   * @returns `RESULT_OK`, or why not
+   */
+  claimDirection(direction: number, level: number): number {
+    const { line } = this;
+    if (direction === DIRECTION_IN) {
+      if (this.#closed) return RESULT_UNAVAILABLE;
+      if (this.role === 'output') return RESULT_REFUSED;
+      if (line.owner !== null && line.owner !== this) return RESULT_BUSY;
+    }
+    if (direction !== DIRECTION_IN || line.direction === DIRECTION_OUT || level >= 0) {
+      const refusal = this.#refusal();
+      if (refusal !== RESULT_OK) return refusal;
+    }
+    if (direction === DIRECTION_NONE) {
+      this.#heldValue = level;
+      return RESULT_OK;
+    }
+    const isOutput = direction === DIRECTION_OUT;
+    if (isOutput && line.isInputOfOthers(this)) return RESULT_BUSY;
+    if (isOutput && this.interrupt.type !== IRQ_NONE) return RESULT_INVALID;
+    line.decide();
+    line.disown();
+    if (isOutput) line.owner = this;
+    this.direction = direction;
+    this.#heldValue = isOutput ? -1 : level;
+    line.redirect(direction);
+    if (isOutput) line.confirmed = level;
+    line.lines.claimed(line);
+    line.announce();
+    return RESULT_OK;
+  }
+
+  /** The same for its interrupt. @returns `RESULT_OK`, or why not */
+  claimIrqType(type: number): number {
+    const { line } = this;
+    if (this.#closed) return RESULT_UNAVAILABLE;
+    if (this.role === 'output') return RESULT_REFUSED;
+    if (line.owner !== null || line.direction === DIRECTION_OUT) return RESULT_INVALID;
+    if (!this.watching) this.debounce?.reset(LEVEL_UNKNOWN);
+    this.interrupt.enable(type);
+    line.lines.refreshSubscription(line);
+    line.lines.chip.flush();
+    return RESULT_OK;
+  }
+
   /** Not now: the chip is being brought back to what consumers take it for. In order, and never twice. */
   #defer(ask: () => void, done: Completion, token: number): void {
     this.line.lines.defer(this, ask, done, token);

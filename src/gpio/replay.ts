@@ -130,12 +130,19 @@ export class Replay {
   /** Its owner takes it for an output of that level, so it is tried until it is, or something else is decided. */
   #failed({ line, decisions }: Target, result: number): void {
     // With the chip gone, the next replay does it.
-    if (result === RESULT_UNAVAILABLE) return;
-    this.#parts.retries.add(`return of ${line.offset}`, () => {
+    if (result !== RESULT_UNAVAILABLE && line.decisions === decisions) Replay.later(this.#parts, line);
+  }
+
+  /** Brings one line back after a while, unless something else is decided for it. */
+  static later(parts: ReplayParts, line: Line): void {
+    const { decisions } = line;
+    parts.retries.add(`return of ${line.offset}`, () => {
       const target = targetOf(line);
       if (target === null || line.decisions !== decisions) return;
+      // A value on its way is newer than the one that would be set after it.
+      if (line.pending > 0) return Replay.later(parts, line);
       // Behind everybody's subscriptions, which were made for what the line was meanwhile.
-      new Replay(this.#parts).#restore([target], [], () => this.#parts.onLate(line));
+      new Replay(parts).#restore([target], [], () => parts.onLate(line));
     });
   }
 }

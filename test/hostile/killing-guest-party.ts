@@ -98,7 +98,7 @@ export class GuestParty {
   }
 
   get outputs(): readonly number[] {
-    return this.#options.outputs;
+    return [...this.#options.outputs, ...this.#options.held];
   }
 
   /** The interrupts that it has asked for: line names and the level that an edge leads to, null for both. */

@@ -25,8 +25,10 @@ export interface GuestOptions {
   readonly logPath: string;
   /** Lines with interrupts: offset and type. */
   readonly inputs: readonly (readonly [number, number])[];
-  /** Lines that it drives. */
+  /** Lines that it drives at random. */
   readonly outputs: readonly number[];
+  /** Lines that it drives only when it is told to: nothing but a replay brings their levels back when firmware forgot them. */
+  readonly held: readonly number[];
   /** Whether the front-end keeps what is in flight (INFLIGHT_SHMFD). */
   readonly inflight: boolean;
   readonly seed: number;
@@ -126,7 +128,7 @@ async function setUp(): Promise<void> {
     await untilOk(MSG_SET_IRQ_TYPE, line, type);
     guest.queueEvent(line);
   }
-  for (const line of options.outputs) {
+  for (const line of [...options.outputs, ...options.held]) {
     await untilOk(MSG_SET_VALUE, line, 0);
     await untilOk(MSG_SET_DIRECTION, line, 1);
   }

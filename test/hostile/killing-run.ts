@@ -78,12 +78,14 @@ export class KillingRun {
           BUTTON: IRQ_BOTH,
         }),
         outputs: [offsetOf('LED_STATUS')],
+        held: [],
         inflight: false,
       }),
       guest('vm2', {
         socketPath: file('vm2.sock'),
         inputs: inputs({ BUTTON: IRQ_FALLING, LID_OPEN: IRQ_BOTH }),
-        outputs: [offsetOf('LED_ERROR'), offsetOf('LOOP_OUT')],
+        outputs: [offsetOf('LED_ERROR')],
+        held: [offsetOf('LOOP_OUT')],
         inflight: true,
       }),
     ];

@@ -6,6 +6,8 @@ import {
   DIRECTION_OUT,
   IRQ_NONE,
   RESULT_OK,
+  RESULT_TIMEOUT,
+  RESULT_UNAVAILABLE,
 } from '../../gpio/chip.ts';
 import type { LineConsumer, LineHandle } from '../../gpio/line-handle.ts';
 import type { SelectedLine } from '../../gpio/line-selection.ts';
@@ -68,6 +70,8 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
   readonly #resume: ResumeState;
   /** {@link resume} was done for this connection. */
   #resumed = false;
+  /** Counts connections and resets: what was under way for an earlier one is over. */
+  #life = 0;
   /** A ring turned out to be untrustworthy; the transport tells the guest. */
   onBroken: ((queueIndex: number, reason: string) => void) | null = null;
   /**
@@ -168,40 +172,81 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
     return queueIndex === EVENT_QUEUE ? this.#resume.eventRegion(size) : null;
   }
 
-  /** Sets again what the guest had set: values, directions, interrupt types. */
+  /**
+   * Sets again what the guest had set: values, directions, interrupt types. It knows nothing of the interruption, so where the chip
+   * cannot do that now, it is done when it can.
+   */
   resume(): void {
     if (this.#resumed) return;
     this.#resumed = true;
     this.#events.resume();
-    for (const handle of this.#handles) {
-      const { irqType, direction, level } = this.#resume.line(handle.index);
-      const again: Completion = {
-        complete: (_token, result) => {
-          this.#requests.end(handle.index);
-          if (result === RESULT_OK) return;
-          const what = direction === DIRECTION_OUT ? 'an output' : 'an input';
-          this.#onLog(
-            'warn',
-            `${this.name}: line ${handle.index}, ${what} before, could not be set so again`,
-          );
-        },
-      };
-      const set = (operation: () => void): void => {
-        // What the guest asks of the line comes after.
-        this.#requests.begin(handle.index);
-        operation();
-      };
-      if (direction === DIRECTION_OUT) {
-        if (handle.line.owner === handle) continue;
-        if (level < 0) set(() => handle.setDirection(DIRECTION_OUT, again, 0));
-        else set(() => handle.drive(level, again, 0));
-        continue;
-      }
-      if (level >= 0) set(() => handle.setValue(level, again, 0));
-      if (direction === DIRECTION_IN) set(() => handle.setDirection(DIRECTION_IN, again, 0));
-      if (irqType !== IRQ_NONE) set(() => handle.setIrqType(irqType, again, 0));
-    }
+    for (const handle of this.#handles) this.#resumeLine(handle);
     this.#flush();
+  }
+
+  #resumeLine(handle: LineHandle): void {
+    const { irqType, direction, level } = this.#resume.line(handle.index);
+    if (direction === DIRECTION_OUT) {
+      if (handle.line.owner === handle) return;
+      this.#again(
+        handle,
+        (done) => (level < 0 ? handle.setDirection(DIRECTION_OUT, done, 0) : handle.drive(level, done, 0)),
+        () => handle.claimDirection(DIRECTION_OUT, level),
+      );
+      return;
+    }
+    if (level >= 0) {
+      this.#again(
+        handle,
+        (done) => handle.setValue(level, done, 0),
+        () => handle.claimDirection(DIRECTION_NONE, level),
+      );
+    }
+    if (direction === DIRECTION_IN) {
+      this.#again(
+        handle,
+        (done) => handle.setDirection(DIRECTION_IN, done, 0),
+        () => handle.claimDirection(DIRECTION_IN, level),
+      );
+    }
+    if (irqType !== IRQ_NONE) {
+      this.#again(
+        handle,
+        (done) => handle.setIrqType(irqType, done, 0),
+        () => handle.claimIrqType(irqType),
+        // Its buffer may have come before the type.
+        () => this.#events.regained(handle.index),
+      );
+    }
+  }
+
+  /**
+   * Sets something; what the guest asks of the line comes after.
+   * @param claim takes it for set when the chip does not answer; its result goes instead
+   */
+  #again(
+    { index }: LineHandle,
+    set: (done: Completion) => void,
+    claim: () => number,
+    whenSet: () => void = () => {},
+  ): void {
+    const life = this.#life;
+    const again = (answer: number): void => {
+      // The guest may have gone meanwhile.
+      if (this.#life !== life) return;
+      const isAway = answer === RESULT_UNAVAILABLE || answer === RESULT_TIMEOUT;
+      const result = isAway ? claim() : answer;
+      if (result === RESULT_OK) whenSet();
+      else this.#onLog('warn', `${this.name}: line ${index} could not be set again as it was`);
+    };
+    this.#requests.begin(index);
+    set({
+      complete: (_token, result) => {
+        again(result);
+        this.#requests.end(index);
+        this.#poller.request(this);
+      },
+    });
   }
 
   /** Device reset: all of this guest's claims end. */
@@ -232,6 +277,7 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
   #restart(): void {
     this.#needsReset = false;
     this.#resumed = false;
+    this.#life++;
     this.#events.reset();
     const { queue } = this.#requests;
     if (queue !== null) this.#requests.setQueue(queue);

@@ -53,10 +53,20 @@ export class EventService {
   settled(gpio: number): void {
     if (this.#unsettled[gpio] === 0) return;
     this.#unsettled[gpio] = 0;
-    const { interrupt } = this.#handles[gpio] as LineHandle;
-    if (!this.#held[gpio] || interrupt.armed) return;
-    if (interrupt.type === IRQ_NONE) this.#return(gpio, EVENT_INVALID);
-    else if ((this.#handles[gpio] as LineHandle).arm()) this.interrupt(gpio);
+    this.#rearm(gpio);
+  }
+
+  /** A line's interrupt is what the guest takes it for, without its having set it. */
+  regained(gpio: number): void {
+    if (this.#unsettled[gpio] === 1) this.#rearm(gpio);
+  }
+
+  /** What the buffer means that came before the type was known. */
+  #rearm(gpio: number): void {
+    const handle = this.#handles[gpio] as LineHandle;
+    if (!this.#held[gpio] || handle.interrupt.armed) return;
+    if (handle.interrupt.type === IRQ_NONE) this.#return(gpio, EVENT_INVALID);
+    else if (handle.arm()) this.interrupt(gpio);
   }
 
   /**

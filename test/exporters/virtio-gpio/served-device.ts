@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished, vi } from 'vitest';
 import { VirtioGpioDevice } from '../../../src/exporters/virtio-gpio/device.ts';
+import type { ResumeState } from '../../../src/exporters/virtio-gpio/resume-state.ts';
 import { VhostUserServer } from '../../../src/exporters/virtio-gpio/server.ts';
 import type { Chip } from '../../../src/gpio/chip.ts';
 import { ChipLines } from '../../../src/gpio/chip-lines.ts';
@@ -38,6 +39,10 @@ export interface ServedOptions {
   readonly pollUs?: number;
   readonly reconnectGraceMs?: number;
   readonly messageTimeoutMs?: number;
+  /** What the guest had set in a service before. */
+  readonly resumeState?: ResumeState;
+  /** Default: one in a folder of its own. */
+  readonly socketPath?: string;
 }
 
 /** A device of this process that listens on a socket. Closed after the test. */
@@ -54,10 +59,18 @@ export class ServedDevice {
       this.log.push(`${level}: ${message}`);
     };
     const lines = selectLines(chips, options.lines ?? ['*']);
-    this.device = new VirtioGpioDevice({ name, lines, poller, pollUs, onLog });
+    const { resumeState } = options;
+    this.device = new VirtioGpioDevice({
+      name,
+      lines,
+      poller,
+      pollUs,
+      onLog,
+      ...(resumeState && { openResumeState: () => resumeState }),
+    });
     const { messageTimeoutMs = 5000 } = options;
     this.server = new VhostUserServer({ device: this.device, reconnectGraceMs, messageTimeoutMs, onLog });
-    this.socketPath = join(scratchFolder(), 'guest.sock');
+    this.socketPath = options.socketPath ?? join(scratchFolder(), 'guest.sock');
     this.server.listen(this.socketPath);
     onTestFinished(() => this.server.close());
   }
