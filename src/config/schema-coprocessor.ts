@@ -180,7 +180,7 @@ export const coprocessor = section('A co-processor that shares memory with Linux
   exec: exec.optional(),
   remoteproc: remoteproc.optional(),
   startTimeoutMs: integer(
-    'How long the firmware may take until its resource table is there and its doorbell connected.',
+    'How long the firmware may take until its resource table is there and its doorbell connected; and then until it answers for the first time.',
     1,
     600_000,
     'ms',

@@ -16,6 +16,8 @@ export type CoprocessorErrorCode =
   | 'ERR_DOORBELL'
   /** The firmware's process cannot be started, or ended. */
   | 'ERR_EXEC'
+  /** The firmware's process was ended by a signal before it was up. */
+  | 'ERR_CRASHED'
   /** The firmware did not come up in time. */
   | 'ERR_START_TIMEOUT'
   /** An rpmsg channel does not come up, or its bus cannot be started. */

@@ -121,7 +121,9 @@ export class Coprocessor {
       const inherited =
         region === undefined ? undefined : { memory: region, doorbellFds: doorbell.inheritedFds };
       this.#process = await FirmwareProcess.start(exec, inherited, this.#log);
-      this.#process.onExit((reason, isFailure) => this.#end('ERR_EXEC', reason, isFailure));
+      this.#process.onExit((reason, isFailure, isCrash) =>
+        this.#end(isCrash ? 'ERR_CRASHED' : 'ERR_EXEC', reason, isFailure),
+      );
     }
     this.#throwIfClosing();
     await doorbell.open(
@@ -330,7 +332,11 @@ export class Coprocessor {
     }
   }
 
-  #end(code: 'ERR_EXEC' | 'ERR_DOORBELL' | 'ERR_MEMORY_LOST', reason: string, isFailure = true): void {
+  #end(
+    code: 'ERR_EXEC' | 'ERR_CRASHED' | 'ERR_DOORBELL' | 'ERR_MEMORY_LOST',
+    reason: string,
+    isFailure = true,
+  ): void {
     if (this.#ended !== undefined || this.#closing !== undefined) return;
     this.#abortStart(new CoprocessorError(code, reason));
     if (this.#running === undefined) return;

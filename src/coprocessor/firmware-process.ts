@@ -28,14 +28,17 @@ const TERM_TIMEOUT_MS = 2000;
 /** How long its last lines may take to arrive after its end: a grandchild may hold the pipes open for ever. */
 const LAST_LINES_MS = 100;
 
+/** @param isCrash a signal ended it */
+export type FirmwareExitListener = (reason: string, isFailure: boolean, isCrash: boolean) => void;
+
 /** The firmware's process: its output lines are logged, its end is told, and close() ends it. */
 export class FirmwareProcess {
   readonly #child: ChildProcess;
   readonly #command: string;
   readonly #exited: Promise<void>;
-  #ended: { readonly reason: string; readonly isFailure: boolean } | undefined;
+  #ended: Parameters<FirmwareExitListener> | undefined;
   #lastLine = '';
-  #onExit: ((reason: string, isFailure: boolean) => void) | undefined;
+  #onExit: FirmwareExitListener | undefined;
   #isClosing = false;
 
   private constructor(child: ChildProcess, command: string, log: Log) {
@@ -113,8 +116,8 @@ export class FirmwareProcess {
    * The listener is told once when the process ends by itself; at once when it has ended already. Any end but an exit with code
    * 0 is a failure.
    */
-  onExit(listener: (reason: string, isFailure: boolean) => void): void {
-    if (this.#ended !== undefined) listener(this.#ended.reason, this.#ended.isFailure);
+  onExit(listener: FirmwareExitListener): void {
+    if (this.#ended !== undefined) listener(...this.#ended);
     else this.#onExit = listener;
   }
 
@@ -123,8 +126,8 @@ export class FirmwareProcess {
     const how =
       signal === null ? `exited with code ${code}` : `was ended by ${signal} (${constants.signals[signal]})`;
     const last = this.#lastLine === '' ? '' : `; its last line: ${this.#lastLine}`;
-    this.#ended = { reason: `firmware ${this.#command} ${how}${last}`, isFailure: code !== 0 };
-    this.#onExit?.(this.#ended.reason, this.#ended.isFailure);
+    this.#ended = [`firmware ${this.#command} ${how}${last}`, code !== 0, signal !== null];
+    this.#onExit?.(...this.#ended);
   }
 
   /** Ends it at once: it does not answer any more. Its end is told as any other. */

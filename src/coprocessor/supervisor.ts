@@ -34,6 +34,8 @@ export interface SupervisorOptions<Running extends Incarnation> {
   readonly pauses?: PauseBounds;
   /** How long a process that does not answer is waited for before it is killed; 2000 unless given. */
   readonly killAfterMs?: number;
+  /** How long a chip that is opened for the first time waits for a co-processor that went away meanwhile; 5000 unless given. */
+  readonly returnTimeoutMs?: number;
   readonly onLog: Log;
   /** Told of every change. */
   readonly onState?: (state: CoprocessorState, reason: string | null) => void;
@@ -50,6 +52,9 @@ const KILL_AFTER_MS = 2000;
 const LOOK_MS = 1000;
 /** How often a chip of a process is tried to be brought back before the process is started anew. */
 const MAX_REBINDS = 3;
+/** How often a process that crashes before it is up is started, and a chip whose co-processor goes away meanwhile opened. */
+const MAX_FIRST_ATTEMPTS = 3;
+const RETURN_TIMEOUT_MS = 5000;
 
 interface Supervised<Running> {
   readonly chip: SupervisedChip;
@@ -82,6 +87,8 @@ export class CoprocessorSupervisor<Running extends Incarnation> {
   #goneAtMs = 0;
   #wake: (() => void) | null = null;
   #timers: NodeJS.Timeout[] = [];
+  /** Who waits for another state than `restarting`. */
+  readonly #settled: (() => void)[] = [];
   #closed = false;
   /** What was said last of a failed attempt: it is said once. */
   #said = '';
@@ -117,21 +124,29 @@ export class CoprocessorSupervisor<Running extends Incarnation> {
   }
 
   /**
-   * Starts it for the first time.
-   * @throws CoprocessorError when that fails; nothing is left running then, and nothing is tried again
+   * Starts it for the first time. A crash may happen now as at any other time, so its process is started again after one; what it
+   * says by exiting is more likely to be a fault of the set-up.
+   * @throws CoprocessorError when that fails; nothing is left running then
    */
   async start(): Promise<void> {
-    this.#throwIfClosed();
-    const first = this.#options.create();
-    this.#current = first;
-    try {
-      await first.start();
+    const { restart, onLog } = this.#options;
+    for (let attempts = 1; ; attempts++) {
       this.#throwIfClosed();
-    } catch (error) {
-      this.#current = null;
-      throw error;
+      const first = this.#options.create();
+      this.#current = first;
+      try {
+        await first.start();
+        this.#throwIfClosed();
+        return this.#began(first);
+      } catch (error) {
+        this.#current = null;
+        const isCrash = error instanceof CoprocessorError && error.code === 'ERR_CRASHED';
+        if (!isCrash || restart === 'never' || attempts === MAX_FIRST_ATTEMPTS) throw error;
+        const pauseMs = this.#pause.next();
+        onLog('error', `${this.name}: ${error.message}; starting it again in ${pauseMs} ms`);
+        await this.#sleep(pauseMs);
+      }
     }
-    this.#began(first);
   }
 
   #throwIfClosed(): void {
@@ -148,14 +163,12 @@ export class CoprocessorSupervisor<Running extends Incarnation> {
   }
 
   /**
-   * Opens a chip of the running co-processor for the first time. It stays the co-processor's until it is closed.
+   * Opens a chip of the running co-processor for the first time; again, when that went away meanwhile and came back. It stays the
+   * co-processor's until it is closed.
    * @throws CoprocessorError ERR_CLOSED when it does not run, and whatever `open` throws
    */
   async open(name: string, open: OpenChip<Running>): Promise<SupervisedChip> {
-    const running = this.#current;
-    if (running === null || this.#state !== 'running')
-      throw new CoprocessorError('ERR_CLOSED', `co-processor ${this.name} does not run`);
-    const chip = new SupervisedChip(await open(running, false));
+    const chip = new SupervisedChip(await this.#openFirst(open));
     if (this.#closed) {
       chip.close();
       this.#throwIfClosed();
@@ -170,6 +183,34 @@ export class CoprocessorSupervisor<Running extends Incarnation> {
     // Before anybody listened to it.
     if (!chip.available) chip.lose('it went away while it was opened');
     return chip;
+  }
+
+  async #openFirst(open: OpenChip<Running>): Promise<CoprocessorChip> {
+    for (let attempts = 1; ; attempts++) {
+      await this.#untilSettled();
+      const running = this.#current;
+      const mine = this.#generation;
+      if (running === null || this.#state !== 'running')
+        throw new CoprocessorError('ERR_CLOSED', this.#reason ?? `co-processor ${this.name} does not run`);
+      try {
+        return await open(running, false);
+      } catch (error) {
+        const isOver = mine !== this.#generation && !this.#closed;
+        if (!isOver || attempts === MAX_FIRST_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** Resolves when it is not `restarting`, or has been for too long. */
+  async #untilSettled(): Promise<void> {
+    if (this.#state !== 'restarting') return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.#options.returnTimeoutMs ?? RETURN_TIMEOUT_MS);
+      this.#settled.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   /** Stops it, and leaves it so. */
@@ -209,6 +250,7 @@ export class CoprocessorSupervisor<Running extends Incarnation> {
   #become(state: CoprocessorState, reason: string | null): void {
     this.#state = state;
     this.#reason = reason;
+    if (state !== 'restarting') for (const settled of this.#settled.splice(0)) settled();
     this.#options.onState?.(state, reason);
   }
 
@@ -456,6 +498,7 @@ export class CoprocessorSupervisor<Running extends Incarnation> {
   /** Closes the chips, then the co-processor; idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
+    for (const settled of this.#settled.splice(0)) settled();
     for (const { chip } of [...this.#chips.values()]) chip.close();
     await this.#end('closed');
     await this.#work;

@@ -147,8 +147,9 @@ export class ChipSet {
       const supervisor = this.#coprocessors.get(chipConfig.coprocessor);
       // It was refused, and that was said.
       if (supervisor === undefined) return;
-      const { requestTimeoutMs, rpmsgBufferBytes } = config.coprocessors[chipConfig.coprocessor]!;
-      const context = { poller, requestTimeoutMs, rpmsgBufferBytes, onLog };
+      const { requestTimeoutMs, startTimeoutMs, rpmsgBufferBytes } =
+        config.coprocessors[chipConfig.coprocessor]!;
+      const context = { poller, requestTimeoutMs, startTimeoutMs, rpmsgBufferBytes, onLog };
       chip = await supervisor.open(name, (running, isReturn) =>
         openCoprocessorChip(name, chipConfig, running, context, isReturn),
       );

@@ -20,6 +20,8 @@ const CHANNEL_TIMEOUT_MS = 2000;
 export interface OpenChipContext {
   readonly poller: Poller;
   readonly requestTimeoutMs: number;
+  /** How long the firmware may take to come up. */
+  readonly startTimeoutMs: number;
   readonly rpmsgBufferBytes: number;
   readonly onLog: Log;
 }
@@ -41,20 +43,31 @@ export async function openCoprocessorChip(
   isReturn: boolean,
 ): Promise<CoprocessorChip> {
   const { vdev: index, dialect } = config;
-  const { poller, requestTimeoutMs, onLog } = context;
+  const { poller, requestTimeoutMs, startTimeoutMs, onLog } = context;
   const where = running.name;
   const { id, config: space } = running.describeVdev(index);
   const isOnRpmsg =
     dialect !== 'virtio-gpio' && dialect !== 'metux' && (dialect !== 'auto' || id === VIRTIO_ID_RPMSG);
   if (isOnRpmsg) {
     const bus = await busOf(running, index, context);
-    return openRpmsgChip(bus, { name, where, dialect, requestTimeoutMs, onLog, ...rpmsgChipOptions(config) });
+    const channelTimeoutMs = isReturn ? CHANNEL_TIMEOUT_MS : Math.max(CHANNEL_TIMEOUT_MS, startTimeoutMs);
+    return openRpmsgChip(bus, {
+      name,
+      where,
+      dialect,
+      requestTimeoutMs,
+      onLog,
+      ...rpmsgChipOptions(config),
+      channelTimeoutMs,
+    });
   }
   // The firmware may still be busy with the queues of before.
   await running.resetVdev(index);
   const isMetux = dialect === 'metux' || (dialect === 'auto' && isMetuxConfig(space));
   const vdev = running.bindVdev(index, VIRTIO_ID_GPIO, isMetux ? WANTED_METUX_FEATURES : WANTED_FEATURES);
-  const options = { name, where, poller, requestTimeoutMs };
+  // Firmware whose table is a part of its image may still boot. One that was there before is to be killed, or looked for, soon.
+  const patienceMs = isReturn ? {} : { firstAnswerTimeoutMs: Math.max(requestTimeoutMs * 5, startTimeoutMs) };
+  const options = { name, where, poller, requestTimeoutMs, ...patienceMs };
   return unlessFailed<CoprocessorChip>(vdev, () => {
     if (isMetux) return MetuxChip.open(vdev, options);
     return VirtioGpioChip.open(vdev, { ...options, isReturn });

@@ -89,6 +89,7 @@ export class SupervisedCoprocessor {
       create: () => (lifecycle === null ? new Coprocessor(options) : new RemoteprocLife(options, lifecycle)),
       hasProcess: exec !== undefined,
       restart,
+      returnTimeoutMs: startTimeoutMs,
       onLog,
       onState: (state) => {
         // Whatever was lost, it may be for that.

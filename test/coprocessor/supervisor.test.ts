@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { CoprocessorError } from '../../src/coprocessor/coprocessor-error.ts';
 import type { CoprocessorChip } from '../../src/coprocessor/supervised-chip.ts';
 import {
   CoprocessorSupervisor,
@@ -73,7 +74,8 @@ class Life implements Incarnation {
 
   start(): Promise<void> {
     const fault = this.plan.startFaults.shift();
-    return fault === undefined ? Promise.resolve() : Promise.reject(new Error(fault));
+    if (fault === undefined) return Promise.resolve();
+    return Promise.reject(typeof fault === 'string' ? new Error(fault) : fault);
   }
 
   onExit(listener: (reason: string, isFailure: boolean) => void): void {
@@ -96,7 +98,7 @@ class Life implements Incarnation {
 
 interface Plan {
   readonly hasProcess: boolean;
-  readonly startFaults: string[];
+  readonly startFaults: (string | Error)[];
   readonly openFaults: string[];
   lineCount: number;
 }
@@ -157,6 +159,139 @@ async function pass(ms: number): Promise<void> {
   vi.advanceTimersByTime(ms);
   await settle();
 }
+
+describe('a process that crashes before it is up', () => {
+  /** A co-processor that has not been started, and what its lives are to be. */
+  function unstarted(startFaults: (string | Error)[], options: Partial<SupervisorOptions<Life>> = {}) {
+    const plan: Plan = { hasProcess: true, startFaults, openFaults: [], lineCount: 4 };
+    const lives: Life[] = [];
+    const log: string[] = [];
+    const supervisor = new CoprocessorSupervisor<Life>({
+      name: 'hub',
+      create: () => {
+        lives.push(new Life(plan));
+        return lives.at(-1) as Life;
+      },
+      hasProcess: true,
+      restart: 'on-failure',
+      returnTimeoutMs: 5000,
+      onLog: (level, message) => log.push(`${level} ${message}`),
+      ...options,
+    });
+    return { supervisor, lives, log };
+  }
+  const crash = (): Error => new CoprocessorError('ERR_CRASHED', 'firmware hub was ended by SIGSEGV (11)');
+
+  it('is started again, twice', async () => {
+    const { supervisor, lives, log } = unstarted([crash(), crash()]);
+    const starting = supervisor.start();
+    await pass(100);
+    await pass(200);
+    await starting;
+    expect([supervisor.state, lives.length]).toEqual(['running', 3]);
+    expect(log).toEqual([
+      'error hub: firmware hub was ended by SIGSEGV (11); starting it again in 100 ms',
+      'error hub: firmware hub was ended by SIGSEGV (11); starting it again in 200 ms',
+    ]);
+    await supervisor.close();
+  });
+
+  it.each([
+    { what: 'crashes each time', faults: [crash(), crash(), crash()], restart: 'on-failure', lives: 3 },
+    { what: 'is never to be started again', faults: [crash()], restart: 'never', lives: 1 },
+    { what: 'exits', faults: ['exited with code 2'], restart: 'always', lives: 1 },
+  ] as const)('is given up when it $what', async ({ faults, restart, lives: expected }) => {
+    const { supervisor, lives } = unstarted([...faults], { restart });
+    const refused = expect(supervisor.start()).rejects.toThrow(/SIGSEGV|code 2/);
+    await pass(100);
+    await pass(200);
+    await refused;
+    expect(lives.length).toBe(expected);
+    await supervisor.close();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('is left alone once it is closed', async () => {
+    const { supervisor, lives } = unstarted([crash()]);
+    const refused = expect(supervisor.start()).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    await settle();
+    await supervisor.close();
+    await refused;
+    expect([lives.length, vi.getTimerCount()]).toEqual([1, 0]);
+  });
+
+  /** Opens a chip; each of the first lives ends, or what is done to it is done, while that is under way. */
+  function opening(supervisor: CoprocessorSupervisor<Life>, meanwhile: ((life: Life) => void)[]) {
+    return supervisor.open('hub', async (life) => {
+      await turn();
+      const act = meanwhile.shift();
+      if (act === undefined) return new LosableChip(life, 4);
+      act(life);
+      throw new Error('the queue does not work');
+    });
+  }
+  const end = (life: Life): void => life.exit('firmware hub was ended by SIGKILL (9)', true);
+
+  it('or while its chip is opened for the first time has that opened in its next life', async () => {
+    const { supervisor, lives } = unstarted([]);
+    await supervisor.start();
+    const open = opening(supervisor, [end, end]);
+    await pass(100);
+    await pass(200);
+    const chip = await open;
+    expect([chip.available, lives.length, supervisor.restarts]).toEqual([true, 3, 2]);
+    await supervisor.close();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it.each([
+    { what: 'goes away each time', acts: [end, end, end], message: 'the queue does not work' },
+    { what: 'lives, and its chip is at fault', acts: [() => {}], message: 'the queue does not work' },
+  ])('has its chip refused when it $what', async ({ acts, message }) => {
+    const { supervisor } = unstarted([]);
+    await supervisor.start();
+    const refused = expect(opening(supervisor, [...acts])).rejects.toThrow(message);
+    for (const pauseMs of [100, 200, 400]) await pass(pauseMs);
+    await refused;
+    await supervisor.close();
+  });
+
+  it.each([
+    { what: 'is not started again', restart: 'never', startFaults: [], passMs: 0 },
+    {
+      what: 'does not come back in time',
+      restart: 'always',
+      startFaults: Array(40).fill('no'),
+      passMs: 5000,
+    },
+  ] as const)(
+    'has its chip refused, for its reason, when it $what',
+    async ({ restart, startFaults, passMs }) => {
+      const faults: string[] = [];
+      const { supervisor } = unstarted(faults, { restart });
+      await supervisor.start();
+      faults.push(...startFaults);
+      const refused = expect(opening(supervisor, [end])).rejects.toMatchObject({
+        code: 'ERR_CLOSED',
+        message: restart === 'never' ? 'firmware hub was ended by SIGKILL (9)' : 'no',
+      });
+      for (let ms = 0; ms <= passMs; ms += 100) await pass(100);
+      await refused;
+      await supervisor.close();
+      expect(vi.getTimerCount()).toBe(0);
+    },
+  );
+
+  it('is not waited for once it is closed', async () => {
+    const { supervisor } = unstarted([]);
+    await supervisor.start();
+    const refused = expect(opening(supervisor, [end])).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+    await settle();
+    await supervisor.close();
+    await refused;
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
 
 describe('a process that ends', () => {
   it('is started again after a pause, with what its consumers own, and that is said once each', async () => {

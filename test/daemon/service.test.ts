@@ -116,6 +116,31 @@ exports:
   });
 });
 
+describe('firmware that crashes while the service starts', () => {
+  /** The example firmware; its first runs are ended by SIGKILL. */
+  function crashing(times: number): string[] {
+    const folder = scratchFolder();
+    const script = `echo >>${folder}/runs; [ "$(wc -l <${folder}/runs)" -gt ${times} ] || kill -9 $$; exec ${HOST_FIRMWARE} "$@"`;
+    return ['sh', '-c', script, 'sh', `--pins=${folder}/pins.sock`];
+  }
+  const served =
+    "chips:\n  hub: { coprocessor: hub }\nexports:\n  vm1: { socket: vm1.sock, lines: ['hub/*'] }\n";
+
+  it('is started again', async () => {
+    const { service, log } = await start(configOf(`${hubOf(crashing(2))}${served}`).config);
+    expect(service.chips.get('hub')!.lines).toHaveLength(16);
+    expect(log.filter((line) => line.includes('SIGKILL'))).toEqual([
+      'error: hub: firmware sh was ended by SIGKILL (9); starting it again in 100 ms',
+      'error: hub: firmware sh was ended by SIGKILL (9); starting it again in 200 ms',
+    ]);
+  });
+
+  it('every time ends it, for that reason', async () => {
+    const { config } = configOf(`${hubOf(crashing(9))}${served}`);
+    await expect(start(config)).rejects.toThrow(/co-processor hub: .*was ended by SIGKILL/);
+  });
+});
+
 describe('a service that cannot be started leaves nothing:', () => {
   it('one of its sockets cannot be made', async () => {
     const { config, folder } = configOf(`${SIM}exports:

@@ -55,6 +55,8 @@ export interface MetuxChipOptions {
   readonly poller: Poller;
   /** After this time without an answer a request is answered with RESULT_TIMEOUT. */
   readonly requestTimeoutMs: number;
+  /** The same for the first one, which finds the firmware while it boots; default: five times that. */
+  readonly firstAnswerTimeoutMs?: number;
 }
 
 /**
@@ -111,7 +113,7 @@ export class MetuxChip implements CoprocessorChip, Pollable {
     if (fromDevice === undefined || toDevice === undefined)
       throw failed(`it has ${vdev.queues.length} vrings; metux virtio-gpio needs 2`);
     const chip = new MetuxChip(vdev, options, names, fromDevice, toDevice);
-    const timeoutMs = options.requestTimeoutMs * 5;
+    const timeoutMs = options.firstAnswerTimeoutMs ?? options.requestTimeoutMs * 5;
     const result = await chip.#probe(timeoutMs);
     if (result === RESULT_OK) return chip;
     const reason = chip.#lostReason;

@@ -52,6 +52,8 @@ export interface VirtioGpioChipOptions {
   readonly poller: Poller;
   /** After this time without an answer a request is answered with RESULT_TIMEOUT. */
   readonly requestTimeoutMs: number;
+  /** The same for the first one, which finds the firmware while it boots; default: five times that. */
+  readonly firstAnswerTimeoutMs?: number;
   /** The co-processor was lost before: it has to answer something before the chip is taken for available. */
   readonly isReturn?: boolean;
 }
@@ -346,6 +348,7 @@ class NamelessChip {
   async #ask(type: number, name: string, valueBytes: number): Promise<Uint8Array> {
     const vdev = this.#vdev;
     const answerBytes = 1 + valueBytes;
+    const { requestTimeoutMs, firstAnswerTimeoutMs = requestTimeoutMs * 5 } = this.#options;
     const address = vdev.buffers.allocate(REQUEST_SIZE + answerBytes, 16, 'first request');
     const window = vdev.memory.require('first request', address, REQUEST_SIZE + answerBytes, 8);
     const at = vdev.memory.offset;
@@ -361,9 +364,9 @@ class NamelessChip {
       const timer = setTimeout(
         () =>
           failed(
-            `no answer to ${name} within ${this.#options.requestTimeoutMs * 5} ms; is the firmware running, and the doorbell configured as it expects?`,
+            `no answer to ${name} within ${firstAnswerTimeoutMs} ms; is the firmware running, and the doorbell configured as it expects?`,
           ),
-        this.#options.requestTimeoutMs * 5,
+        firstAnswerTimeoutMs,
       );
       const look = (): void => {
         if (this.requestQueue.popUsed() < 0) {

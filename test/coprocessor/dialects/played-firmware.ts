@@ -23,6 +23,7 @@ export interface PlayedOptions {
   readonly features?: number;
   readonly queueSizes?: readonly number[];
   readonly requestTimeoutMs?: number;
+  readonly firstAnswerTimeoutMs?: number;
   /** Memory for buffers. */
   readonly bufferBytes?: number;
   /** Config space as the firmware has it; default: what fits. */
@@ -248,8 +249,14 @@ export class PlayedFirmware implements BoundVdev {
   }
 
   open(): Promise<VirtioGpioChip> {
-    const { requestTimeoutMs = 100 } = this.options;
-    return VirtioGpioChip.open(this, { name: 'hub', where: 'm4', poller: this.poller, requestTimeoutMs });
+    const { requestTimeoutMs = 100, firstAnswerTimeoutMs } = this.options;
+    return VirtioGpioChip.open(this, {
+      name: 'hub',
+      where: 'm4',
+      poller: this.poller,
+      requestTimeoutMs,
+      ...(firstAnswerTimeoutMs !== undefined && { firstAnswerTimeoutMs }),
+    });
   }
 }
 

@@ -64,6 +64,11 @@ describe('opening a virtio-gpio vdev', () => {
       { names, namesAnswer: null, requestTimeoutMs: 4 },
       /no answer to GET_LINE_NAMES within 20 ms/,
     ],
+    [
+      'no answer, for as long as firmware may take to boot',
+      { names, namesAnswer: null, requestTimeoutMs: 4, firstAnswerTimeoutMs: 35 },
+      /no answer to GET_LINE_NAMES within 35 ms/,
+    ],
   ])('refuses %s', async (_what, options, message) => {
     await expect(new PlayedFirmware(options).open()).rejects.toThrow(message);
   });
