@@ -98,7 +98,7 @@ export function scaleFigures(many: readonly ManyGuests[], lines: ManyLines, even
     ),
     figure('scaleFairness', 'fewest/most', median(last.flood.map((each) => each.fewest! / each.most!)), {
       relation: '>=',
-      value: 0.5,
+      value: 0.8,
     }),
     figure('lines32Start', 'ms', lines.few.service.startMs),
     figure('lines4096Start', 'ms', lines.big.service.startMs, { relation: '<=', value: 1000 }),

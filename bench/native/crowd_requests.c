@@ -82,11 +82,11 @@ static void take_turns(struct run *run, uint64_t count, struct samples *samples)
 }
 
 /*
- * Each guest replaces what it reaps, until `count` are answered; then what is under way is awaited. Samples: the first guest's.
- * `fewest` and `most` were answered to one guest while all were at it.
+ * Each guest replaces what it reaps, until `count` are answered while all were at it; then what is under way is awaited. Samples: the
+ * first guest's. `fewest` and `most` of those `count` were answered to one guest.
  */
 static void flood(struct run *run, uint64_t count, struct samples *samples, uint64_t *fewest, uint64_t *most) {
-  uint64_t active = run->crowd->active, done = 0, give_up_ns = now_ns() + 30000000000u;
+  uint64_t active = run->crowd->active, done = 0, begun = 0, give_up_ns = now_ns() + 30000000000u;
   for (uint64_t i = 0; i < active; i++) {
     struct sender *sender = &run->senders[i];
     struct driver_ring *ring = &sender->guest->rings[REQUEST_RING];
@@ -119,9 +119,10 @@ static void flood(struct run *run, uint64_t count, struct samples *samples, uint
     }
     if (!all_begun && !some_wait) {
       all_begun = true;
+      begun = done;
       for (uint64_t i = 0; i < active; i++) run->senders[i].done_before = run->senders[i].done;
     }
-    if (!is_over && all_begun && done >= count) {
+    if (!is_over && all_begun && done - begun >= count) {
       is_over = true;
       *fewest = UINT64_MAX;
       *most = 0;

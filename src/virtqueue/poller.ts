@@ -6,8 +6,12 @@ import { PollWindow } from './poll-window.ts';
 
 /** Looks at rings between two looks at the clock, at least. */
 const POLLS_PER_LOOK = 8;
-/** One that has been quiet for longer than it is polled for is looked at in every eighth round, while others are polled. */
+/**
+ * One that has been quiet for longer than it is polled for is looked at in every eighth round, while others are polled: its doorbell is
+ * off. And after so many milliseconds, since a round of many busy ones is longer than that, and a turn ends before the eighth.
+ */
 const LINGER_MASK = 7;
+const LINGER_MS = 0.1;
 /**
  * A processor that is away for so long between two looks is rationed (a cgroup's quota): each look is paid for later. Longer than
  * the time slices of a few processes that share it: polling pays beside them.
@@ -123,6 +127,8 @@ export class Poller {
   /** The last turn ended before all was quiet; {@link #continuation} goes on. */
   #isStretched = false;
   #lookedMs = 0;
+  /** When all were looked at, quiet ones too. */
+  #fullMs = 0;
   #continuation: NodeJS.Immediate | null = null;
   readonly #resume = (): void => {
     this.#continuation = null;
@@ -196,7 +202,8 @@ export class Poller {
       let isHot = this.#look(start);
       let polls = 0;
       for (let round = 1; active.length > 0; round++) {
-        const isFull = !isHot || (round & LINGER_MASK) === 0;
+        const isFull = !isHot || (round & LINGER_MASK) === 0 || this.#lookedMs - this.#fullMs >= LINGER_MS;
+        if (isFull) this.#fullMs = this.#lookedMs;
         let isBusy = false;
         for (let i = 0; i < active.length; i++) {
           const slot = active[i] as Slot;

@@ -447,4 +447,42 @@ describe('adaptive polling', () => {
     expect(quiet.polls).toBeLessThan(1500);
     expect([busy.notifications, quiet.notifications]).toEqual([true, true]);
   });
+
+  it('finds the work of one that was quiet however long the rounds of the others are', async () => {
+    const poller = new Poller({ clock });
+    const busy = Array.from({ length: 64 }, () => new FakePollable(50));
+    const quiet = new FakePollable(50);
+    let isOver = false;
+    for (const each of busy) {
+      each.onPoll = () => {
+        // As long as it takes to serve 32 requests: a round takes 0.5 ms, a turn has four of them.
+        nowMs += 0.008;
+        if (!isOver) each.work = 1;
+      };
+    }
+    const offers: number[] = [];
+    const waitsMs: number[] = [];
+    quiet.onPoll = () => {
+      if (quiet.work === 0) return;
+      waitsMs.push(nowMs - (offers.at(-1) as number));
+    };
+    quiet.work = 1;
+    offers.push(nowMs);
+    poller.activate(quiet);
+    for (const each of busy) poller.activate(each);
+    poller.run();
+    for (let offer = 0; offer < 50; offer++) {
+      // Longer than it is polled for.
+      for (const start = nowMs; nowMs - start < 3; ) await turn();
+      expect(quiet.notifications).toBe(false);
+      quiet.work = 1;
+      offers.push(nowMs);
+      for (const start = nowMs; quiet.work > 0 && nowMs - start < 100; ) await turn();
+    }
+    isOver = true;
+    while (!quiet.notifications) await turn();
+    // What came in between two turns waits for no more than the one round in which it is looked at.
+    expect(waitsMs).toHaveLength(51);
+    expect(Math.max(...waitsMs)).toBeLessThan(1.2);
+  });
 });
