@@ -55,6 +55,12 @@ export function figuresOf(rounds: Rounds, idle: QuietResult, demo: DemoResult): 
   ];
 }
 
+/** The table of those that fail the run, with a heading; empty when none does. It goes last: the end of a long log is what is read. */
+export function failuresOf(figures: readonly Figure[]): string {
+  const failures = figures.filter((each) => each.failed);
+  return failures.length === 0 ? '' : `bench: these fail the run:\n${tableOf(failures)}\n`;
+}
+
 /** A table for people: name, value, unit, target, and how it went. */
 export function tableOf(figures: readonly Figure[]): string {
   const rows = figures.map((each) => [

@@ -11,7 +11,7 @@ import { exitStatus } from './figures.ts';
 import type { Part, PartResult, Progress } from './part.ts';
 import { partsNamed } from './parts.ts';
 import { allowedCpus, buildPrograms } from './programs.ts';
-import { tableOf } from './report.ts';
+import { failuresOf, tableOf } from './report.ts';
 import { type Effort, FULL, type Placement, QUICK } from './rounds.ts';
 
 interface Options {
@@ -75,6 +75,7 @@ async function run({ json, parts, effort, placement }: Options): Promise<0 | 1> 
   } else {
     process.stdout.write(`${tableOf(figures)}\n`);
   }
+  process.stderr.write(failuresOf(figures));
   return exitStatus(figures);
 }
 

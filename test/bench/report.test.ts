@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { exitStatus } from '../../bench/figures.ts';
 import type { InterruptResult, LoadResult } from '../../bench/programs.ts';
-import { figuresOf, tableOf } from '../../bench/report.ts';
+import { failuresOf, figuresOf, tableOf } from '../../bench/report.ts';
 import type { Rounds, Sample } from '../../bench/rounds.ts';
 
 const idle = { switches: 3, byThread: { 'node/1': 3 }, cpuSeconds: 0, seconds: 10.01 };
@@ -108,5 +108,22 @@ describe('tableOf', () => {
     expect(table).toMatch(/^setMedianOverFloor +0\.6 +x floor +<= 0\.65 +met$/m);
     expect(table).toMatch(/^idleSwitches +15 +in 10 s +<= 10 +missed$/m);
     expect(table).toMatch(/^demoResident +300 +MB +< 120 +FAILED$/m);
+  });
+});
+
+describe('failuresOf', () => {
+  it('names what fails the run, and nothing else', () => {
+    const slow = [load(60, 40)];
+    const all = figuresOf(rounds({ set: slow, interruptOne: [interrupts(2)] }), idle, demo);
+    const text = failuresOf(all);
+    expect(text).toMatch(/^bench: these fail the run:\n/);
+    expect(text).toMatch(/^setMedianOverFloor +1\.5 +x floor +<= 0\.65 +FAILED$/m);
+    expect(text).toMatch(/^interrupt1Lost +2 +count +<= 0 +FAILED$/m);
+    expect(text.trimEnd().split('\n')).toHaveLength(1 + 1 + all.filter((each) => each.failed).length);
+  });
+
+  it('is empty where none does', () => {
+    const all = figuresOf(rounds(), idle, demo).filter((each) => !each.failed);
+    expect(failuresOf(all)).toBe('');
   });
 });
