@@ -78,6 +78,8 @@ export interface Chip {
   /** Whether edges carry the level after the change, so that a level shadow can be trusted. */
   readonly streamsLevels: boolean;
   readonly available: boolean;
+  /** Each operation holds up the caller until it is done (a system call, maybe a slow bus behind it): few are asked for in one go. */
+  readonly blocks?: boolean;
   /** What it counts of the other side's faults and losses, by name, since that was started last. */
   readonly counters?: Readonly<Record<string, number>>;
   /** The name that the chip gives the line, '' for none. */

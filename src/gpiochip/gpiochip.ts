@@ -46,6 +46,7 @@ const NONE_KEPT = -1;
  */
 export class GpiochipChip implements Chip {
   readonly name: string;
+  readonly blocks = true;
   readonly label: string;
   readonly lineCount: number;
   readonly streamsLevels = true;

@@ -165,11 +165,12 @@ export class HeldLine {
     this.subscription++;
   }
 
-  /** The kernel keeps what nobody has read, also past the end of a subscription. */
+  /** The kernel keeps what nobody has read, also past the end of a subscription. Not more than that: a line that rattles has no end. */
   #forgetEdges(): void {
     const words = new Uint32Array(EVENT_WORDS);
     const bytes = new Uint8Array(words.buffer);
-    while (this.#kernel.read(this.fd, bytes) > 0) this.lineSeqno = words[LINE_SEQNO_WORD] as number;
+    for (let kept = 0; kept < EVENT_BUFFER_SIZE && this.#kernel.read(this.fd, bytes) > 0; kept++)
+      this.lineSeqno = words[LINE_SEQNO_WORD] as number;
   }
 
   /** The kernel tells no edges any more. */

@@ -22,6 +22,8 @@ const RATIONED_MS = 30;
 export interface Pollable {
   /** How long to keep looking after the last work, in microseconds, where that pays; 0 = not for its sake. */
   readonly pollUs: number;
+  /** Serving is a system call for each request, or a slow bus behind it: the clock is looked at each time. */
+  readonly blocks?: boolean;
   /** Serves at most a bounded batch. Returns whether there was anything to do. */
   poll(): boolean;
   /** Asks the other side not to notify, while the poller looks by itself. */
@@ -78,15 +80,16 @@ class Slot {
 
   /** Serves it. @returns whether there was anything to do */
   poll(): boolean {
-    const wasIdle = this.isIdle;
+    const { isIdle: wasIdle, isOwed: wasOwed } = this;
+    // Before: what is requested from within stays owed.
+    this.isOwed = false;
     const isBusy = this.pollable.poll();
     if (isBusy) {
       if (wasIdle) this.isFound = true;
       this.isTouched = true;
       this.isIdle = false;
       this.lingers = false;
-    } else if (!this.isOwed) this.isIdle = true;
-    this.isOwed = false;
+    } else if (!wasOwed && !this.isOwed) this.isIdle = true;
     return isBusy;
   }
 
@@ -201,6 +204,8 @@ export class Poller {
       this.#lookedMs = start;
       let isHot = this.#look(start);
       let polls = 0;
+      /** Since the last look at the clock time may have gone into work. */
+      let wasBlocked = false;
       for (let round = 1; active.length > 0; round++) {
         const isFull = !isHot || (round & LINGER_MASK) === 0 || this.#lookedMs - this.#fullMs >= LINGER_MS;
         if (isFull) this.#fullMs = this.#lookedMs;
@@ -209,13 +214,18 @@ export class Poller {
           const slot = active[i] as Slot;
           if (slot.lingers && !isFull) continue;
           polls++;
-          if (slot.poll()) isBusy = true;
+          if (!slot.poll()) continue;
+          isBusy = true;
+          if (slot.pollable.blocks !== true) continue;
+          wasBlocked = true;
+          polls += POLLS_PER_LOOK;
         }
         // Reading the clock costs as much as a request and allocates: it is looked at only now and then.
         if ((isHot || isBusy) && polls < Math.max(POLLS_PER_LOOK, active.length)) continue;
         polls = 0;
         const now = this.#clock.now();
-        if (isHot && now - this.#lookedMs >= RATIONED_MS) this.#rationed();
+        if (isHot && !wasBlocked && now - this.#lookedMs >= RATIONED_MS) this.#rationed();
+        wasBlocked = false;
         this.#lookedMs = now;
         isHot = this.#look(now);
         if (!isBusy && !isHot) {
@@ -251,11 +261,15 @@ export class Poller {
     }
   }
 
-  /** Enables notifications everywhere; keeps those active into which work slipped meanwhile. */
+  /**
+   * Enables notifications everywhere; keeps those active into which work slipped meanwhile, or that were requested since they were
+   * polled: what they have to do (an answer that is to be published) no notification tells.
+   */
   #settle(now: number): void {
     const active = this.#active;
     for (let i = active.length - 1; i >= 0; i--) {
       const slot = active[i] as Slot;
+      if (slot.isOwed) continue;
       if (slot.pollable.enableNotifications()) {
         slot.pollable.disableNotifications();
         slot.touch();

@@ -266,6 +266,41 @@ describe('Poller', () => {
     expect([busy.served, other.polls]).toEqual([served, 0]);
   });
 
+  it('what is requested as the last thing in a pass is polled in it, also in place of one that goes', () => {
+    const poller = new Poller();
+    const [chip, guest] = [new FakePollable(), new FakePollable()];
+    // The co-processor's memory is found to be nonsense: its chip goes, and a guest gets its answer, which is to be published.
+    chip.onPoll = () => {
+      poller.remove(chip);
+      poller.request(guest);
+    };
+    poller.wake(chip);
+    expect([chip.polls, guest.polls]).toEqual([1, 1]);
+    expect(guest.notifications).toBe(true);
+  });
+
+  it('what is requested after it was polled in the last round is polled once more', () => {
+    const poller = new Poller();
+    const [guest, chip] = [new FakePollable(), new FakePollable()];
+    chip.onPoll = () => {
+      if (chip.polls === 1) poller.request(guest);
+    };
+    poller.activate(guest);
+    poller.wake(chip);
+    expect(guest.polls).toBe(2);
+    expect([guest.notifications, chip.notifications]).toEqual([true, true]);
+  });
+
+  it('one that requests itself while it is polled is polled once more', () => {
+    const poller = new Poller();
+    const pollable = new FakePollable();
+    pollable.onPoll = () => {
+      if (pollable.polls === 1) poller.request(pollable);
+    };
+    poller.wake(pollable);
+    expect([pollable.polls, pollable.notifications]).toEqual([2, true]);
+  });
+
   it('one that throws leaves the poller usable', () => {
     const poller = new Poller();
     const pollable = new FakePollable();
@@ -399,6 +434,39 @@ describe('adaptive polling', () => {
     };
     peer.exchange(poller, 2001);
     expect(peer.doorbells).toBeGreaterThan(1900);
+  });
+
+  it('looks at the clock after each request that holds it up', () => {
+    const poller = new Poller({ clock });
+    const slow = new FakePollable(50);
+    Object.assign(slow, { blocks: true });
+    slow.onPoll = () => {
+      nowMs += 40;
+    };
+    slow.work = 5;
+    poller.wake(slow);
+    expect(slow.served).toBe(1);
+    poller.close();
+  });
+
+  it('does not take a neighbour that is slow to answer for rationing', () => {
+    const poller = new Poller({ clock, budgetUs: 1e9, firstBudgetUs: 1e9 });
+    const [slow, peer] = [new FakePollable(50), new Peer(50)];
+    Object.assign(slow, { blocks: true });
+    slow.onPoll = () => {
+      if (slow.work > 0) nowMs += 40;
+    };
+    let left = 2000;
+    peer.answerUs = () => {
+      if (left === 1000) {
+        slow.work = 1;
+        poller.activate(slow);
+      }
+      return left-- > 0 ? 20 : Number.POSITIVE_INFINITY;
+    };
+    peer.exchange(poller, 2001);
+    expect(slow.served).toBe(1);
+    expect(peer.doorbells).toBe(1);
   });
 
   it('judges each pollable by itself', () => {

@@ -26,10 +26,12 @@ import {
 import { DeviceCounters } from './counters.ts';
 import { EventService } from './event-service.ts';
 import {
+  batchOf,
   type ExportedDevice,
   type ExportedDeviceOptions,
   type Log,
   RING_FEATURES,
+  someBlock,
 } from './exported-device.ts';
 import type { InflightRegion } from './inflight.ts';
 import { RequestService } from './request-service.ts';
@@ -62,6 +64,8 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
   readonly counters: DeviceCounters;
   readonly #handles: readonly LineHandle[];
   readonly #chips: readonly Chip[];
+  readonly blocks: boolean;
+  readonly #batch: number;
   readonly #poller: Poller;
   readonly #requests: RequestService;
   readonly #events: EventService;
@@ -92,6 +96,8 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
       selected.line.lines.open(selected.line.offset, this, index, selected),
     );
     this.#chips = [...new Set(options.lines.map(({ line }) => line.lines.chip))];
+    this.blocks = someBlock(this.#chips);
+    this.#batch = batchOf(this, BATCH);
     const names = encodeNames(options.lines.map(({ name }) => name));
     this.config = encodeConfig({ lineCount: this.#handles.length, namesSize: names.length });
     this.counters = new DeviceCounters((reason) =>
@@ -301,7 +307,7 @@ export class VirtioGpioDevice implements ExportedDevice, LineConsumer, Pollable 
   }
 
   poll(): boolean {
-    let count = this.#requests.poll(BATCH) + this.#events.poll(BATCH);
+    let count = this.#requests.poll(this.#batch) + this.#events.poll(BATCH);
     this.#flush();
     this.#publish(REQUEST_QUEUE);
     this.#publish(EVENT_QUEUE);

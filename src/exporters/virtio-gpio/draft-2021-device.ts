@@ -6,8 +6,6 @@ import type { ExportedDeviceOptions } from './exported-device.ts';
 import { LineTurns } from './line-turns.ts';
 import { RingDevice } from './ring-device.ts';
 
-const BATCH = 64;
-
 /**
  * The driver waits 100 ms, and when nothing has come by then its chip is dead for good: an ERR goes out early enough to get
  * there on a host that is busy, too.
@@ -50,7 +48,7 @@ export class Draft2021Device extends RingDevice {
     this.#inPass = true;
     for (let chain = queue.pop(); chain !== null; chain = queue.pop()) {
       this.#take(chain);
-      if (++count === BATCH) break;
+      if (++count === this.batch) break;
     }
     this.#inPass = false;
     return count;

@@ -1,6 +1,7 @@
+import type { Chip } from '../../gpio/chip.ts';
 import type { SelectedLine } from '../../gpio/line-selection.ts';
 import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
-import type { Poller } from '../../virtqueue/poller.ts';
+import type { Pollable, Poller } from '../../virtqueue/poller.ts';
 import { FEATURE_EVENT_IDX, FEATURE_INDIRECT_DESC, FEATURE_VERSION_1 } from '../../wire/vring.ts';
 import type { DeviceCounters } from './counters.ts';
 import type { InflightRegion } from './inflight.ts';
@@ -10,6 +11,19 @@ export const RING_FEATURES =
   (1n << BigInt(FEATURE_INDIRECT_DESC)) |
   (1n << BigInt(FEATURE_EVENT_IDX)) |
   (1n << BigInt(FEATURE_VERSION_1));
+
+/** Requests that are served in one go where a chip holds up the caller with each: 40 us on a fast one, milliseconds on a slow bus. */
+const BLOCKING_BATCH = 4;
+
+/** How many requests a device serves in one go. */
+export function batchOf({ blocks }: Pollable, most: number): number {
+  return blocks === true ? Math.min(BLOCKING_BATCH, most) : most;
+}
+
+/** Whether the requests for one of these lines hold up the caller. */
+export function someBlock(chips: readonly Chip[]): boolean {
+  return chips.some(({ blocks }) => blocks === true);
+}
 
 export type Log = (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void;
 

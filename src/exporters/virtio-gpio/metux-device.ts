@@ -21,8 +21,6 @@ import { RingDevice } from './ring-device.ts';
 
 const { FROM_DEVICE_QUEUE, TO_DEVICE_QUEUE } = wire;
 
-const BATCH = 64;
-
 /** Requests whose replies have not gone out: a driver that gives no buffers for them is not listened to beyond that. */
 const MAX_OPEN = 4096;
 
@@ -76,6 +74,8 @@ export class MetuxDevice extends RingDevice {
   /** Lines of whose changes the driver wants to know. */
   readonly #requested: Uint8Array;
   #inPass = false;
+  /** The last message sent. */
+  #wasReply = false;
 
   constructor(options: MetuxDeviceOptions) {
     super(options, 2);
@@ -130,7 +130,7 @@ export class MetuxDevice extends RingDevice {
     if (!queue || !this.#listens) return 0;
     let count = 0;
     this.#inPass = true;
-    while (count < BATCH && this.#listens) {
+    while (count < this.batch && this.#listens) {
       const chain = queue.pop();
       if (chain === null) break;
       count++;
@@ -229,12 +229,18 @@ export class MetuxDevice extends RingDevice {
     if (this.#levels.isOwed) this.wake();
   }
 
-  /** Sends the oldest reply that is there, or else a level. @returns whether there was something, and room for it */
+  /**
+   * Sends the oldest reply that is there, or a level: in turn where there is both, else whoever asks without end would hear of no
+   * change. @returns whether there was something, and room for it
+   */
   #sendOne(): boolean {
     for (let first = this.#open[0]; first?.isMute; first = this.#open[0]) this.#takeOut();
     if (!this.#buffers.hasRoom) return false;
-    if (this.#open[0]?.isDone) this.#reply();
-    else if (!this.#sendLevel()) return false;
+    if (this.#wasReply && this.#sendLevel()) this.#wasReply = false;
+    else if (this.#open[0]?.isDone) {
+      this.#reply();
+      this.#wasReply = true;
+    } else if (!this.#sendLevel()) return false;
     // Both, whatever the driver says it wants: that of June 2021 has its callback on the other queue, and takes one buffer a call.
     this.queues[TO_DEVICE_QUEUE]?.publish();
     this.queues[FROM_DEVICE_QUEUE]?.publish();

@@ -5,11 +5,15 @@ import type { DeviceQueue } from '../../virtqueue/device-queue.ts';
 import type { Pollable, Poller } from '../../virtqueue/poller.ts';
 import { DeviceCounters } from './counters.ts';
 import {
+  batchOf,
   type ExportedDevice,
   type ExportedDeviceOptions,
   type Log,
   RING_FEATURES,
+  someBlock,
 } from './exported-device.ts';
+
+const BATCH = 64;
 
 /**
  * What the devices of other drivers than the standard's have in common: lines of our chips as a consumer of them, rings that come
@@ -28,6 +32,9 @@ export abstract class RingDevice implements ExportedDevice, LineConsumer, Pollab
   protected readonly queues: (DeviceQueue | null)[];
   readonly #calls: ((() => void) | null)[];
   readonly #chips: readonly Chip[];
+  readonly blocks: boolean;
+  /** Requests that are served in one go. */
+  protected readonly batch: number;
   readonly #poller: Poller;
   readonly #onLog: Log;
   #needsReset = false;
@@ -47,6 +54,8 @@ export abstract class RingDevice implements ExportedDevice, LineConsumer, Pollab
       selected.line.lines.open(selected.line.offset, this, index, selected),
     );
     this.#chips = [...new Set(options.lines.map(({ line }) => line.lines.chip))];
+    this.blocks = someBlock(this.#chips);
+    this.batch = batchOf(this, BATCH);
     this.counters = new DeviceCounters((reason) =>
       this.#logFault(
         'warn',

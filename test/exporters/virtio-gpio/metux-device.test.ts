@@ -130,8 +130,27 @@ describe('replies', () => {
     for (const level of [1, 0, 1] as const) chip.drive(0, level);
     guest.post(1);
     await until(() => guest.replies.length === 41 && guest.levels.length === 1);
-    expect(guest.received).toEqual(['8001:0=0', ...new Array<string>(40).fill('8005:1=0'), '11:0=1']);
+    expect(guest.received).toEqual(['8001:0=0', '11:0=1', ...new Array<string>(40).fill('8005:1=0')]);
     expect(guest.returned).toBe(41);
+  });
+
+  it('and levels take turns where there are both: who asks without end hears of changes all the same', async () => {
+    const { guest, frontEnd, chip } = await guestOf({ buffers: 0 });
+    for (const line of [0, 2, 3]) guest.send(1, line);
+    for (let i = 0; i < 6; i++) guest.send(5, 1);
+    await looked(frontEnd);
+    for (const line of [0, 2, 3]) chip.drive(line, 1);
+    guest.post(1);
+    await until(() => guest.received.length === 12);
+    expect(guest.received.map((text) => text.split(':')[0])).toEqual([
+      '8001',
+      '11',
+      '8001',
+      '11',
+      '8001',
+      '11',
+      ...new Array<string>(6).fill('8005'),
+    ]);
   });
 
   it('never come to a guest that gives no buffers, whose ring then fills up', async () => {
