@@ -299,6 +299,8 @@ export class Vring {
     this.#queue = queue;
     this.#broken = false;
     this.#device.setQueue(this.index, queue, this.#call, continues);
+    // A former process may have died after it returned something, and before the call for it; a spurious one is harmless.
+    if (!continues && !isUnused) this.#call();
   }
 
   /**
