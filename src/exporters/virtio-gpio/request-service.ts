@@ -26,6 +26,8 @@ import type { DeviceCounters } from './counters.ts';
 import { ReturnOrder } from './return-order.ts';
 
 const HEADS = 0x10000;
+/** Of those that wait for one line, so many are taken up in one go; more would hold up everybody else. */
+const WAITING_BATCH = 32;
 /** Generations after which tokens repeat: keeps them small integers. */
 const GENERATIONS = 0x2000;
 
@@ -58,6 +60,9 @@ export class RequestService implements Completion {
   readonly #restoring: Uint8Array;
   /** Lines whose waiting requests are being taken up ({@link #advance} is on the stack). */
   readonly #advancing: Uint8Array;
+  /** Lines with more waiting requests than were taken up in one go; busy until {@link poll} goes on with them, in this order. */
+  readonly #deferred: Uint8Array;
+  #deferredLines: number[] = [];
   readonly #firstWaiting: Int32Array;
   readonly #lastWaiting: Int32Array;
   #generation = 0;
@@ -78,6 +83,7 @@ export class RequestService implements Completion {
     this.#busy = new Uint8Array(handles.length);
     this.#restoring = new Uint8Array(handles.length);
     this.#advancing = new Uint8Array(handles.length);
+    this.#deferred = new Uint8Array(handles.length);
     this.#firstWaiting = new Int32Array(handles.length).fill(-1);
     this.#lastWaiting = new Int32Array(handles.length).fill(-1);
   }
@@ -97,6 +103,8 @@ export class RequestService implements Completion {
       this.#busy[gpio] = (this.#restoring[gpio] as number) > 0 ? 1 : 0;
     this.#firstWaiting.fill(-1);
     this.#lastWaiting.fill(-1);
+    this.#deferred.fill(0);
+    this.#deferredLines = [];
   }
 
   /** Something is being restored on a line: its requests wait until as many {@link end}s. */
@@ -107,7 +115,7 @@ export class RequestService implements Completion {
 
   end(gpio: number): void {
     (this.#restoring[gpio] as number)--;
-    if (this.#restoring[gpio] !== 0) return;
+    if (this.#restoring[gpio] !== 0 || this.#deferred[gpio] === 1) return;
     this.#busy[gpio] = 0;
     if ((this.#firstWaiting[gpio] as number) < 0) return;
     if (this.#advancing[gpio] === 0) this.#advance(gpio);
@@ -131,9 +139,9 @@ export class RequestService implements Completion {
   poll(budget: number): number {
     const { queue } = this;
     if (queue === null) return 0;
-    let count = 0;
     this.#inPass = true;
-    for (let left = budget; left > 0; ) {
+    let count = this.#goOn(budget);
+    for (let left = budget - count; left > 0; ) {
       const chain = queue.pop();
       if (chain === null) break;
       count++;
@@ -221,22 +229,49 @@ export class RequestService implements Completion {
     if (!this.#inPass) this.#onLateAnswer();
   }
 
+  /** Goes on with lines that were left with requests to be taken up. @returns how many of these were */
+  #goOn(budget: number): number {
+    let count = 0;
+    // Those that are left once more come last, and have their turn again in the next pass.
+    for (let lines = this.#deferredLines.length; lines > 0 && count < budget; lines--) {
+      const gpio = this.#deferredLines.shift();
+      // Whatever was done has ended the ring.
+      if (gpio === undefined) break;
+      this.#deferred[gpio] = 0;
+      // The end of the restoring goes on with it.
+      if ((this.#restoring[gpio] as number) > 0) continue;
+      this.#busy[gpio] = 0;
+      count += this.#advance(gpio);
+    }
+    return count;
+  }
+
   /**
-   * Takes up the requests that wait for their line, until one is under way again. A loop: as calls from one completion to
-   * the next, thousands of requests that are answered at once would fill the stack.
+   * Takes up requests that wait for their line, until one is under way again, or there are too many for once. A loop: as calls from
+   * one completion to the next, thousands of requests that are answered at once would fill the stack.
+   * @returns how many
    */
-  #advance(gpio: number): void {
+  #advance(gpio: number): number {
     const generation = this.#generation;
+    let count = 0;
     this.#advancing[gpio] = 1;
     while (this.#busy[gpio] === 0 && generation === this.#generation) {
       const head = this.#firstWaiting[gpio] as number;
       if (head < 0) break;
+      if (count === WAITING_BATCH) {
+        this.#busy[gpio] = 1;
+        this.#deferred[gpio] = 1;
+        this.#deferredLines.push(gpio);
+        break;
+      }
+      count++;
       const after = this.#nextOfHead[head] as number;
       this.#firstWaiting[gpio] = after;
       if (after < 0) this.#lastWaiting[gpio] = -1;
       this.#process(this.#open[head] as DescriptorChain, gpio);
     }
     this.#advancing[gpio] = 0;
+    return count;
   }
 
   /** All fields of the response are set, also with ERR (virtio 1.2, section 5.18.6.8). */

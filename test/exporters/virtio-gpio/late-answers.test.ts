@@ -59,6 +59,27 @@ describe('answers that take time', () => {
     expect(answered).toEqual([`a ${OK}`, `b ${ERR}`, `c ${OK}`, `d ${OK}`]);
   });
 
+  it('for thousands that wait for one line come some at a time, in order', async () => {
+    const { chip, served, guest, answered, ask } = await slowGuest(2048, INFLIGHT);
+    ask('first', MSG_GET_VALUE, 0);
+    // Answered by the service itself, when their turn comes.
+    const names = Array.from({ length: 600 }, (_, i) => `bad ${i}`);
+    for (const name of names) ask(name, 99, 0);
+    ask('last', MSG_GET_VALUE, 0);
+    await looked(guest);
+    await until(() => chip.waiting.length === 1);
+    expect(answered).toEqual([]);
+    expect(served.device.counters.errors).toBe(0);
+    chip.answer();
+    // In the chip's own turn; the others have turns of the device's.
+    expect(served.device.counters.errors).toBe(32);
+    await until(() => answered.length === 601 && chip.waiting.length === 1);
+    expect(answered).toEqual([`first ${OK}`, ...names.map((name) => `${name} ${ERR}`)]);
+    chip.answer();
+    await until(() => answered.length === 602);
+    expect(answered.at(-1)).toBe(`last ${OK}`);
+  });
+
   it('of different lines go back in the order of the ring, which is all that a restart would go by', async () => {
     const { chip, guest, answered, ask } = await slowGuest();
     for (const gpio of [0, 1, 2]) ask(`line ${gpio}`, MSG_GET_VALUE, gpio);
