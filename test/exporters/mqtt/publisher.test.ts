@@ -106,6 +106,47 @@ describe('what is published next', () => {
     expect(stream.writes).toBe(1);
   });
 
+  it('is not held up by states that are to be confirmed, where the broker confirms nothing', async () => {
+    const { publisher, states, levels } = setUp();
+    const stream = new FakeStream({ receiveMaximum: 1 });
+    publisher.connected(stream);
+    levels[1] = 'ON';
+    publisher.confirmed(stream.publishes[0]!.messageId!, 0);
+    publisher.pump();
+    expect(stream.texts).toEqual(['a OFF', 'b ON']);
+    // Both writes are taken.
+    await Promise.resolve();
+    levels[0] = 'ON';
+    states.mark(0);
+    publisher.answer(message('answer', 0));
+    publisher.pump();
+    expect(stream.texts).toEqual(['a OFF', 'b ON', 'result answer']);
+  });
+
+  it('is in turn states and the rest, where each batch could be full of states', async () => {
+    const { publisher, states, levels } = setUp(0, 0);
+    const stream = new FakeStream();
+    publisher.connected(stream);
+    await stream.drain();
+    stream.pending = [];
+    // As long as a batch.
+    const change = (round: number): void => {
+      for (const topic of [0, 1]) {
+        levels[topic] = `${round}${'x'.repeat(40_000)}`;
+        states.mark(topic);
+      }
+      publisher.answer(message(`answer ${round}`, 0));
+    };
+    for (let round = 1; round <= 6; round++) {
+      change(round);
+      publisher.pump();
+      await stream.drain();
+    }
+    const answers = stream.texts.filter((text) => text.startsWith('result'));
+    expect(answers.length).toBeGreaterThanOrEqual(4);
+    publisher.disconnected();
+  });
+
   it('leaves nothing with a connection that takes nothing but two writes of bounded size', async () => {
     const { publisher, push, events } = setUp();
     push(1, 10_000);

@@ -56,6 +56,8 @@ export class Publisher {
   #encoder = new PublishEncoder(true);
   #batches = 0;
   #statesAtMs = 0;
+  /** The last batch began with states and had no room for anything else. */
+  #onlyStates = false;
   #isScheduled = false;
   #hasRefused = false;
   /** Only states are published: the end is near. */
@@ -167,9 +169,16 @@ export class Publisher {
   #fill(batch: Batch, stream: PublishStream): void {
     const { states, events } = this.#options;
     const nowMs = performance.now();
-    const isStatesTurn =
-      events.isEmpty || states.isFirstRound || nowMs - this.#statesAtMs >= STATES_EVERY_MS || this.isEnding;
-    if (isStatesTurn && !this.#fillStates(batch, stream, nowMs)) return;
+    const isFirst = states.isFirstRound || this.isEnding;
+    const isDue = events.isEmpty || nowMs - this.#statesAtMs >= STATES_EVERY_MS;
+    const isStatesTurn = isFirst || (isDue && !this.#onlyStates);
+    this.#onlyStates = false;
+    if (isStatesTurn) {
+      const areAll = this.#fillStates(batch, stream, nowMs);
+      this.#onlyStates = this.#isBatchFull;
+      // Where only those wait that are to be confirmed, what is not goes on.
+      if (this.#onlyStates || (isFirst && !areAll)) return;
+    }
     if (this.isEnding) return;
     if (!this.#fillMessages(this.#answers, batch, stream)) return;
     if (!this.#fillMessages(this.#announcements, batch, stream)) return;
