@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Part, PartContext, PartResult } from './part.ts';
 import { Started } from './part.ts';
 import { residentBytes } from './process-status.ts';
-import { runProgram } from './programs.ts';
+import { type FloorResult, runProgram } from './programs.ts';
 import { GUEST_COUNTS, type ManyGuests, type ManyLines, scaleFigures } from './scale-report.ts';
 import { type CrowdService, interruptsOf, startCrowdService } from './scale-service.ts';
 
@@ -81,11 +81,14 @@ async function measure({ effort, placement, progress }: PartContext): Promise<Pa
 
     const requests = `--requests=${effort.scaleRequests}`;
     const pipelined = [`--requests=${effort.scaleRequests * 30}`, '--outstanding=32'];
+    const floorOptions = [`--rounds=${effort.floorRounds}`, `--placement=${placement.name}`];
+    const floorsNs: number[] = [];
     // The first round warms up.
     for (let round = 0; round <= effort.scaleRounds; round++) {
       const keep = <T>(into: T[], result: T): void => {
         if (round > 0) into.push(result);
       };
+      keep(floorsNs, (await runProgram<FloorResult>('floor', floorOptions, null)).medianNs);
       for (const each of many) {
         const { service } = each;
         keep(each.turns, await crowd(service, ['--mode=turns', requests]));
@@ -114,7 +117,10 @@ async function measure({ effort, placement, progress }: PartContext): Promise<Pa
     for (const each of many) each.resident = residentBytes(each.service.pid);
     const counted = await Promise.all([...many.map(({ service }) => service), few, big].map(interruptsOf));
     const told = counted.reduce((sum, each) => sum + each, 0);
-    return { figures: scaleFigures(many, lines, { told, heard: events }), raw: { scale: { many, lines } } };
+    return {
+      figures: scaleFigures(many, lines, { told, heard: events }, floorsNs),
+      raw: { scale: { many, lines, floorsNs } },
+    };
   } finally {
     await started.close();
   }

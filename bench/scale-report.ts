@@ -57,9 +57,26 @@ const NONE: Target = { relation: '<=', value: 0 };
 
 /** The kinds of load of which the cost for each request or event is told, and what a million of them cost the service. */
 const LOADS = ['turns', 'flood', 'edges', 'share'] as const;
+/** Those without pauses, in which the service would look for work. */
+const BUSY_LOADS = ['flood', 'edges', 'share'] as const;
 
-export function scaleFigures(many: readonly ManyGuests[], lines: ManyLines, events: EventCounts): Figure[] {
+/**
+ * What one guest's request takes, one at a time, counts as half a floor at the least. It is 0.1 or 0.5 x floor from one run to the
+ * next, by whether the guest's processor has gone to sleep, and polling spends processor time as long: that is no growth.
+ */
+const LEAST_OF_FLOOR = 0.5;
+
+/** @param floorsNs medians of the floor, one of each round */
+export function scaleFigures(
+  many: readonly ManyGuests[],
+  lines: ManyLines,
+  events: EventCounts,
+  floorsNs: readonly number[],
+): Figure[] {
   const [first, last] = [many[0]!, many.at(-1)!];
+  const leastNs = floorsNs.map((each) => each * LEAST_OF_FLOOR);
+  const leastOf = (valuesNs: readonly number[]): number[] =>
+    valuesNs.map((each, round) => Math.max(each, leastNs[round]!));
   const most = last.service.guests;
   const perGuest = (value: (of: ManyGuests) => number): number =>
     (value(last) - value(first)) / (most - first.service.guests);
@@ -75,7 +92,13 @@ export function scaleFigures(many: readonly ManyGuests[], lines: ManyLines, even
       relation: '<=',
       value: 1.5,
     }),
-    ...LOADS.map((load) =>
+    figure(
+      'scaleTurnsGrowth',
+      `x at ${most} guests`,
+      medianOfRatios(costsNs(last.turns), leastOf(costsNs(first.turns))),
+      FLAT,
+    ),
+    ...BUSY_LOADS.map((load) =>
       figure(`scale${capital(load)}Growth`, `x at ${most} guests`, growth(first[load], last[load]), FLAT),
     ),
     figure(
@@ -83,7 +106,7 @@ export function scaleFigures(many: readonly ManyGuests[], lines: ManyLines, even
       `x at ${most} guests`,
       medianOfRatios(
         last.one.map(({ medianNs }) => medianNs!),
-        first.one.map(({ medianNs }) => medianNs!),
+        leastOf(first.one.map(({ medianNs }) => medianNs!)),
       ),
       FLAT,
     ),
@@ -137,6 +160,10 @@ function capital(name: string): string {
 
 function cost({ serviceSeconds, count }: CrowdResult): number {
   return serviceSeconds / count;
+}
+
+function costsNs(results: readonly CrowdResult[]): number[] {
+  return results.map((each) => cost(each) * 1e9);
 }
 
 function perMillion(results: readonly CrowdResult[]): number {

@@ -4,6 +4,9 @@ import type { CrowdResult } from '../../bench/scale-part.ts';
 import { type LineLoads, type ManyGuests, type ManyLines, scaleFigures } from '../../bench/scale-report.ts';
 import type { CrowdService } from '../../bench/scale-service.ts';
 
+/** Half of it is 100 ns: less than any load takes here. */
+const FLOORS_NS = [200, 200, 200];
+
 function service(guests: number, startMs: number): CrowdService {
   const paths = { socketPath: '', socketPrefix: '', controlSocketPath: '' };
   return { pid: 1, ...paths, guests, startMs, close: () => Promise.resolve() };
@@ -45,7 +48,7 @@ function lines(edges: CrowdResult[] = [load(0.002)]): ManyLines {
 const EVENTS = { told: 1000, heard: 1000 };
 
 function valueNamed(name: string, of = many(), with4096 = lines()): number | null | undefined {
-  return scaleFigures(of, with4096, EVENTS).find((each) => each.name === name)?.value;
+  return scaleFigures(of, with4096, EVENTS, FLOORS_NS).find((each) => each.name === name)?.value;
 }
 
 describe('scaleFigures', () => {
@@ -70,16 +73,27 @@ describe('scaleFigures', () => {
   });
 
   it('fails for a single lost event, and for guests that are starved', () => {
-    expect(exitStatus(scaleFigures(many(), lines(), EVENTS))).toBe(0);
+    expect(exitStatus(scaleFigures(many(), lines(), EVENTS, FLOORS_NS))).toBe(0);
     const lost = { ...load(0.001), lost: 1 };
     expect(valueNamed('scaleFaults', many({ share: [lost] }))).toBe(1);
-    expect(exitStatus(scaleFigures(many({ share: [lost] }), lines(), EVENTS))).toBe(1);
-    expect(exitStatus(scaleFigures(many({ flood: [{ ...load(0.0002), fewest: 2 }] }), lines(), EVENTS))).toBe(
-      1,
-    );
+    expect(exitStatus(scaleFigures(many({ share: [lost] }), lines(), EVENTS, FLOORS_NS))).toBe(1);
+    expect(
+      exitStatus(scaleFigures(many({ flood: [{ ...load(0.0002), fewest: 2 }] }), lines(), EVENTS, FLOORS_NS)),
+    ).toBe(1);
+  });
+
+  it('takes half a floor for what one request of one guest takes at the least', () => {
+    const grown = many({ turns: [load(0.03)], one: [load(0.001, 30_000)] });
+    const first = grown[0] as { turns: CrowdResult[]; one: CrowdResult[] };
+    first.turns = [load(0.004)];
+    first.one = [load(0.001, 4_000)];
+    const figures = scaleFigures(grown, lines(), EVENTS, [40_000]);
+    const named = (name: string) => figures.find((each) => each.name === name)?.value;
+    expect(named('scaleTurnsGrowth')).toBeCloseTo(1.5);
+    expect(named('scaleOneMedianGrowth')).toBeCloseTo(1.5);
   });
 
   it('fails when the service and its guests count different numbers of events', () => {
-    expect(exitStatus(scaleFigures(many(), lines(), { told: 1001, heard: 1000 }))).toBe(1);
+    expect(exitStatus(scaleFigures(many(), lines(), { told: 1001, heard: 1000 }, FLOORS_NS))).toBe(1);
   });
 });
