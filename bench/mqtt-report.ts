@@ -4,7 +4,7 @@ import type { EventsRound, EventsRun } from './mqtt-events.ts';
 import type { GuestRound } from './mqtt-guests.ts';
 import type { MqttRounds } from './mqtt-rounds.ts';
 import type { LoadResult } from './programs.ts';
-import { median, medianOfRatios } from './statistics.ts';
+import { LEAST_OF_FLOOR, median, medianOfRatios } from './statistics.ts';
 
 const MEGABYTE = 1e6;
 const US = 1000;
@@ -36,17 +36,18 @@ export function unmeasuredMqttFigures(fails: boolean): Figure[] {
 /** All figures of MQTT, in the order in which they are printed. */
 export function mqttFiguresOf(rounds: MqttRounds): Figure[] {
   const guests = [rounds.guestsWithQos0, rounds.guestsWithQos1, rounds.guestsWithCommands].flat();
+  const leastNs = LEAST_OF_FLOOR * median(rounds.latency.map(({ floor }) => floor.medianNs));
   const bare = [...rounds.qos0, ...rounds.qos1].map((round) => round.bare);
   return [
     ...latencyFigures(rounds),
     ...rateFigures('mqttQos0', rounds.qos0),
     ...rateFigures('mqttQos1', rounds.qos1),
     judged('mqttBareFaults', 'count', sum(bare.map(faultsOf))),
-    ...guestFigures('WithQos0', rounds.guestsWithQos0),
+    ...guestFigures('WithQos0', rounds.guestsWithQos0, leastNs),
     rate('mqttQos0RateWithGuests', rounds.guestsWithQos0),
-    ...guestFigures('WithQos1', rounds.guestsWithQos1),
+    ...guestFigures('WithQos1', rounds.guestsWithQos1, leastNs),
     rate('mqttQos1RateWithGuests', rounds.guestsWithQos1),
-    ...guestFigures('WithCommands', rounds.guestsWithCommands),
+    ...guestFigures('WithCommands', rounds.guestsWithCommands, leastNs),
     judged('guestWrongAnswers', 'count', sum(guests.map(wrongAnswersOf))),
     ...commandFigures(rounds),
   ];
@@ -115,13 +116,14 @@ function rateFigures(name: string, rounds: readonly EventsRound[]): Figure[] {
   ];
 }
 
-function guestFigures(load: string, rounds: readonly GuestRound<unknown>[]): Figure[] {
+/** @param leastNs what a request without the load counts as at the least */
+function guestFigures(load: string, rounds: readonly GuestRound<unknown>[], leastNs: number): Figure[] {
   return (['sim', 'hub'] as const).flatMap((device) => {
     const name = device === 'sim' ? 'guest' : 'hubGuest';
     const ratio = (key: 'medianNs' | 'p99Ns'): number =>
       medianOfRatios(
         rounds.map(({ loaded }) => loaded[device][key]),
-        rounds.map(({ unloaded }) => unloaded[device][key]),
+        rounds.map(({ unloaded }) => Math.max(unloaded[device][key], leastNs)),
       );
     const us = (of: (round: GuestRound<unknown>) => LoadResult): number =>
       median(rounds.map((round) => of(round).medianNs)) / US;

@@ -2,7 +2,7 @@
 import { type Figure, figure, type Target } from './figures.ts';
 import type { CrowdResult, NamesResult } from './scale-part.ts';
 import type { CrowdService } from './scale-service.ts';
-import { median, medianOfRatios } from './statistics.ts';
+import { LEAST_OF_FLOOR, median, medianOfRatios } from './statistics.ts';
 
 const MEGABYTE = 1e6;
 
@@ -59,12 +59,6 @@ const NONE: Target = { relation: '<=', value: 0 };
 const LOADS = ['turns', 'flood', 'edges', 'share'] as const;
 /** Those without pauses, in which the service would look for work. */
 const BUSY_LOADS = ['flood', 'edges', 'share'] as const;
-
-/**
- * What one guest's request takes, one at a time, counts as half a floor at the least. It is 0.1 or 0.5 x floor from one run to the
- * next, by whether the guest's processor has gone to sleep, and polling spends processor time as long: that is no growth.
- */
-const LEAST_OF_FLOOR = 0.5;
 
 /** @param floorsNs medians of the floor, one of each round */
 export function scaleFigures(

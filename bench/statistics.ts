@@ -1,6 +1,13 @@
 /** Order statistics over a handful of rounds. */
 
 /**
+ * What one guest's request takes, one at a time, counts as half a floor at the least where it is a reference. It is 0.1 or 0.5 x floor
+ * from one run to the next, by whether the guest's processor has gone to sleep, and polling spends processor time as long: a ratio to
+ * less would tell of that.
+ */
+export const LEAST_OF_FLOOR = 0.5;
+
+/**
  * The middle value; the mean of the two middle ones for an even count.
  * @throws RangeError when there are no values: a figure without a measurement must not look like one.
  */

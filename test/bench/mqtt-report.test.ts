@@ -53,7 +53,7 @@ function load(medianNs: number, errors = 0): LoadResult {
 }
 
 function guests<T>(unloaded: number, loaded: number, of: T, errors = 0): GuestRound<T> {
-  const both = (medianNs: number): GuestLatency => ({ sim: load(medianNs, errors), hub: load(medianNs * 2) });
+  const both = (us: number): GuestLatency => ({ sim: load(us * 1000, errors), hub: load(us * 2000) });
   return { unloaded: both(unloaded), loaded: both(loaded), load: of };
 }
 
@@ -78,7 +78,7 @@ function rounds(changes: Partial<MqttRounds> = {}): MqttRounds {
     latency: [LATENCY],
     qos0: [events(80, 100), events(90, 300), events(70, 100)],
     qos1: [events(40, 40)],
-    guestsWithQos0: [guests(10, 15, EVENTS), guests(10, 30, EVENTS), guests(20, 20, EVENTS)],
+    guestsWithQos0: [guests(30, 45, EVENTS), guests(30, 90, EVENTS), guests(60, 60, EVENTS)],
     guestsWithQos1: [guests(10, 10, EVENTS)],
     guestsWithCommands: [guests(10, 10, COMMANDS)],
     flood: { result: COMMANDS, residentBefore: 100e6, residentMost: 112e6, residentAfter: 110e6 },
@@ -95,7 +95,10 @@ describe('mqttFiguresOf', () => {
   it('compares rates and latencies within their rounds', () => {
     expect(named('mqttQos0OverBare', rounds())).toMatchObject({ value: 0.7, met: true });
     expect(named('guestWithQos0OverUnloaded', rounds())).toMatchObject({ value: 1.5, met: true });
-    expect(named('hubGuestWithQos0Median', rounds())?.value).toBe(0.04);
+    expect(named('hubGuestWithQos0Median', rounds())?.value).toBe(120);
+    // Half the floor.
+    const fast = rounds({ guestsWithQos1: [guests(4, 15, EVENTS)] });
+    expect(named('guestWithQos1OverUnloaded', fast)).toMatchObject({ value: 0.75, met: true });
     expect(named('mqttLatencyMedianOverFloor', rounds())?.value).toBe(4);
   });
 
