@@ -18,7 +18,7 @@ const BIG = 'big';
 const METHODS = ['lines', 'watch', 'status'] as const;
 type Method = (typeof METHODS)[number];
 /**
- * Twice what a guest's request may take without the client. Not twice what it takes: alone it is at 0.1 or at 0.25 x floor, from one
+ * Twice what a guest's request may take without the client. Not twice what it takes: alone it is at 0.1 to 0.5 x floor, from one
  * run to the next, by whether the guest's processor has gone to sleep.
  */
 const TARGET: Target = { relation: '<=', value: 2 * 0.65 };

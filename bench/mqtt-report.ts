@@ -116,20 +116,20 @@ function rateFigures(name: string, rounds: readonly EventsRound[]): Figure[] {
   ];
 }
 
-/** @param leastNs what a request without the load counts as at the least */
+/** @param leastNs what the median without the load counts as at the least */
 function guestFigures(load: string, rounds: readonly GuestRound<unknown>[], leastNs: number): Figure[] {
   return (['sim', 'hub'] as const).flatMap((device) => {
     const name = device === 'sim' ? 'guest' : 'hubGuest';
-    const ratio = (key: 'medianNs' | 'p99Ns'): number =>
+    const ratio = (key: 'medianNs' | 'p99Ns', least: number): number =>
       medianOfRatios(
         rounds.map(({ loaded }) => loaded[device][key]),
-        rounds.map(({ unloaded }) => Math.max(unloaded[device][key], leastNs)),
+        rounds.map(({ unloaded }) => Math.max(unloaded[device][key], least)),
       );
     const us = (of: (round: GuestRound<unknown>) => LoadResult): number =>
       median(rounds.map((round) => of(round).medianNs)) / US;
     return [
-      judged(`${name}${load}OverUnloaded`, 'x unloaded', ratio('medianNs')),
-      figure(`${name}${load}P99OverUnloaded`, 'x unloaded', ratio('p99Ns')),
+      judged(`${name}${load}OverUnloaded`, 'x unloaded', ratio('medianNs', leastNs)),
+      figure(`${name}${load}P99OverUnloaded`, 'x unloaded', ratio('p99Ns', 0)),
       figure(
         `${name}${load}Median`,
         'us',

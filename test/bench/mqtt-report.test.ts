@@ -99,6 +99,7 @@ describe('mqttFiguresOf', () => {
     // Half the floor.
     const fast = rounds({ guestsWithQos1: [guests(4, 15, EVENTS)] });
     expect(named('guestWithQos1OverUnloaded', fast)).toMatchObject({ value: 0.75, met: true });
+    expect(named('guestWithQos1P99OverUnloaded', fast)).toMatchObject({ value: 3.75, target: null });
     expect(named('mqttLatencyMedianOverFloor', rounds())?.value).toBe(4);
   });
 
